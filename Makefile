@@ -1,0 +1,46 @@
+# `make demo` and `make test` do all their own set-up in .venv; nothing is installed outside it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: help demo test test-real lint bench clean
+.DEFAULT_GOAL := help
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "isodepth needs Python 3.11 or newer; set PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing isodepth into $(VENV) (about a minute the first time) ..."
+	$(INSTALL) --editable .
+	@touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	$(INSTALL) --editable '.[test]'
+	@touch $@
+
+demo: $(VENV)/.installed  ## compare two real models on real texts; writes ./demo
+	$(BIN)/isodepth demo --out demo
+
+test: lint  ## all checks and tests that need no model download
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-test
+	$(BIN)/ruff check src tests benchmarks examples
+	$(BIN)/ruff format --check src tests benchmarks examples
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test-real: $(VENV)/.installed-test  ## the tests on the offline catalogue's models (about 12 minutes)
+	$(BIN)/python -m pytest -m "real or slow"
+
+bench: $(VENV)/.installed-test  ## speed and memory against the plain way (about 12 minutes)
+	$(BIN)/python benchmarks/extraction.py
+	$(BIN)/python benchmarks/start_and_rerun.py
+
+clean:  ## remove .venv and what the demo wrote
+	rm -rf $(VENV) demo

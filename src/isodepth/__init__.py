@@ -1,0 +1,105 @@
+"""Which layers of different language models lie at the same depth?
+
+isodepth runs models over a set of texts, keeps the activations at the end of every decoder block,
+finds each text's nearest neighbors per layer, and compares all layers of two models by the share of
+neighbors they have in common (mutual k-NN, Wolfram & Schein, arXiv 2504.08775).
+
+>>> import isodepth
+>>> result = isodepth.compare("smollm2-135m-instruct", "gemma-3-270m", "wikipedia", n=256)  # doctest: +SKIP
+>>> result.affinity.values.shape                                                 # doctest: +SKIP
+(30, 18)
+
+Names are loaded when first used: importing isodepth imports neither torch nor matplotlib.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from isodepth.activations import Activations, extract
+    from isodepth.affinity import (
+        MEASURES,
+        AffinityMatrix,
+        affinity_matrix,
+        mutual_knn,
+    )
+    from isodepth.errors import IsodepthError
+    from isodepth.models import Model, load_model
+    from isodepth.neighbors import Neighbors, nearest_neighbors
+    from isodepth.pipeline import Comparison, compare
+    from isodepth.statistics import (
+        DiagonalTest,
+        LayerMatches,
+        NullModel,
+        diagonal_test,
+        generalized_diagonal,
+        layer_matches,
+        null_model,
+    )
+    from isodepth.store import Store
+    from isodepth.texts import TextSet, load_texts
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Activations": "activations",
+    "extract": "activations",
+    "MEASURES": "affinity",
+    "AffinityMatrix": "affinity",
+    "affinity_matrix": "affinity",
+    "mutual_knn": "affinity",
+    "IsodepthError": "errors",
+    "Model": "models",
+    "load_model": "models",
+    "Neighbors": "neighbors",
+    "nearest_neighbors": "neighbors",
+    "Comparison": "pipeline",
+    "compare": "pipeline",
+    "DiagonalTest": "statistics",
+    "LayerMatches": "statistics",
+    "NullModel": "statistics",
+    "diagonal_test": "statistics",
+    "generalized_diagonal": "statistics",
+    "layer_matches": "statistics",
+    "null_model": "statistics",
+    "Store": "store",
+    "TextSet": "texts",
+    "load_texts": "texts",
+}
+
+__all__ = [
+    "MEASURES",
+    "Activations",
+    "AffinityMatrix",
+    "Comparison",
+    "DiagonalTest",
+    "IsodepthError",
+    "LayerMatches",
+    "Model",
+    "Neighbors",
+    "NullModel",
+    "Store",
+    "TextSet",
+    "__version__",
+    "affinity_matrix",
+    "compare",
+    "diagonal_test",
+    "extract",
+    "generalized_diagonal",
+    "layer_matches",
+    "load_model",
+    "load_texts",
+    "mutual_knn",
+    "nearest_neighbors",
+    "null_model",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"isodepth.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'isodepth' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

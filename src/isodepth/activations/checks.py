@@ -1,0 +1,165 @@
+"""Is what extraction returns what it says? Checked on a few texts of every run.
+
+Wrong activations look as plausible as right ones, so before a run three things are measured on probe
+texts: that batching with padding changes nothing; that a later token changes nothing earlier (else
+"last token" would not mean what it says and padding would leak); and that the hooks see what
+``output_hidden_states`` reports, where that is the block output (entries 1 to n-1; the last entry is
+after the final norm in most models).
+"""
+
+import warnings
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from isodepth.activations.capture import BlockReader, final_output, right_padded
+from isodepth.activations.encoding import EncodedTexts
+from isodepth.errors import ActivationsError, IsodepthWarning, listed
+from isodepth.models.loading import Model
+
+MOST_PROBE_TOKENS = 512
+TOLERANCE = 1e-4
+"""Largest relative difference of float32 vectors; what is seen is near 1e-6."""
+
+
+class HiddenStatesWarning(IsodepthWarning):
+    """The model's ``output_hidden_states`` entries are not its block outputs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelfCheck:
+    """What was measured; differences are relative to the vector's norm, the largest over layers.
+
+    Parameters
+    ----------
+    probe_tokens : tuple of int
+        Lengths of the probe texts.
+    batched_against_single : float
+        Padded batch against one text at a time.
+    later_token_effect : float
+        Change of a token's activation when another token follows.
+    hooks_against_hidden_states : float or None
+        Block outputs against ``hidden_states[1:-1]``; None where the model gives no such entries.
+    final_norm_against_last_hidden_state : float or None
+        The body's output against ``hidden_states[-1]``.
+    tolerance : float
+        What the first two may reach.
+    """
+
+    probe_tokens: tuple[int, ...]
+    batched_against_single: float
+    later_token_effect: float
+    hooks_against_hidden_states: float | None
+    final_norm_against_last_hidden_state: float | None
+    tolerance: float = TOLERANCE
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the measurements as JSON values."""
+        return {**asdict(self), "probe_tokens": list(self.probe_tokens)}
+
+
+def relative_difference(found: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    """Return ||found - expected|| / ||expected|| over the last axis, float64."""
+    found, expected = found.astype(np.float64), expected.astype(np.float64)
+    scale = np.maximum(np.linalg.norm(expected, axis=-1), np.finfo(np.float32).tiny)
+    difference: np.ndarray = np.linalg.norm(found - expected, axis=-1) / scale
+    return difference
+
+
+def probe_texts(encoded: EncodedTexts) -> list[np.ndarray]:
+    """Return the token ids of a short, a middle and a long text, at most 512 tokens each."""
+    by_length = np.argsort(encoded.lengths, kind="stable")
+    short_enough = [i for i in by_length if encoded.lengths[i] <= MOST_PROBE_TOKENS]
+    candidates = short_enough or [int(by_length[0])]
+    chosen = sorted({0, len(candidates) // 2, len(candidates) - 1})
+    return [encoded.ids[candidates[place]][:MOST_PROBE_TOKENS] for place in chosen]
+
+
+def check_extraction(model: Model, encoded: EncodedTexts, *, pooling: str) -> SelfCheck:
+    """Return the measurements on probe texts of this run.
+
+    Raises
+    ------
+    ActivationsError
+        If batching changes the vectors, or a later token changes an earlier one's.
+
+    Warns
+    -----
+    HiddenStatesWarning
+        If the hooks and ``output_hidden_states`` disagree below the last layer.
+    """
+    probes = probe_texts(encoded)
+    with BlockReader(model, capture="block", pooling=pooling) as reader:
+        batched = reader.read(probes)
+        single = np.concatenate([reader.read([ids]) for ids in probes], axis=1)
+        longest = probes[-1]
+        followed = np.append(longest, longest[-1])
+        earlier = torch.ones(1, len(followed), dtype=torch.bool)
+        earlier[:, -1] = False
+        with_later = reader.read([followed], mask=earlier)
+    padding = relative_difference(batched, single).max(axis=1)
+    later = relative_difference(with_later, single[:, -1:]).max(axis=1)
+    _refuse_leaks(model, padding, later)
+    hooks, final = _against_hidden_states(model, probes, pooling)
+    if hooks is not None and hooks > TOLERANCE:
+        warnings.warn(
+            f"{model.name}: block outputs differ from output_hidden_states below the last layer "
+            f"(relative difference {hooks:.1e}); isodepth uses the block outputs",
+            HiddenStatesWarning,
+            stacklevel=2,
+        )
+    return SelfCheck(
+        probe_tokens=tuple(len(ids) for ids in probes),
+        batched_against_single=float(padding.max()),
+        later_token_effect=float(later.max()),
+        hooks_against_hidden_states=hooks,
+        final_norm_against_last_hidden_state=final,
+    )
+
+
+def _refuse_leaks(model: Model, padding: np.ndarray, later: np.ndarray) -> None:
+    for values, what, why in (
+        (later, "a later token changes earlier activations", "the model is not a causal decoder"),
+        (padding, "padding changes the activations", "the model cannot be batched exactly"),
+    ):
+        # written so that NaN fails too
+        wrong = [layer for layer, value in enumerate(values, 1) if not value <= TOLERANCE]
+        if wrong:
+            raise ActivationsError(
+                f"{model.name} ({type(model.body).__name__}): {what} in layer {listed(wrong)}: "
+                f"relative difference {np.max(values):.1e}, expected at most {TOLERANCE:.0e}; {why} "
+                "or its activations are not finite",
+                hint="isodepth reads causal decoder language models.",
+            )
+
+
+def _against_hidden_states(
+    model: Model, probes: list[np.ndarray], pooling: str
+) -> tuple[float | None, float | None]:
+    """Return the largest difference of hooks from hidden states, and of the body's output."""
+    hooks, final = [], []
+    with BlockReader(model, capture="final_norm", pooling=pooling) as reader:
+        for ids in probes:
+            captured = reader.read([ids])
+            states = _hidden_states(model, ids, reader)
+            if states is None:
+                return None, None
+            difference = relative_difference(captured[:, 0], states[1:]).tolist()
+            hooks.extend(difference[:-1])
+            final.append(difference[-1])
+    return max(hooks, default=0.0), max(final)
+
+
+def _hidden_states(model: Model, ids: np.ndarray, reader: BlockReader) -> np.ndarray | None:
+    """Return pooled hidden states (layers + 1, units), or None where the model has others."""
+    padded, mask = right_padded([ids])
+    with torch.inference_mode():
+        output = model.body(input_ids=padded, use_cache=False, output_hidden_states=True)
+        states = getattr(output, "hidden_states", None)
+        if states is None or len(states) != model.n_layers + 1:
+            return None
+        if final_output(output).shape != states[-1].shape:
+            return None
+        return np.concatenate([reader.pooled(state, mask).numpy() for state in states])

@@ -1,0 +1,162 @@
+"""Texts as token ids: what exactly each model reads.
+
+Special tokens that the tokenizer puts in front (a BOS) are kept: the model was trained with them.
+Tokens that it appends (an EOS) are removed, because they would make the last token of all texts the
+same. Texts longer than the limit lose their end; which ones is recorded.
+
+Texts of a batch share one rectangle, so they are sorted by length, and a batch holds at most
+`token_budget` tokens, padding included.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from isodepth.errors import TextsError, listed
+from isodepth.models.transformers_calls import quiet_transformers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodedTexts:
+    """Distinct texts as token ids.
+
+    Parameters
+    ----------
+    ids : tuple of int64 arrays
+        One a distinct text, in the order of first appearance.
+    rows : tuple of int64 arrays
+        For each distinct text, the rows of the text set that hold it.
+    limit : int or None
+        After how many tokens texts were cut.
+    truncated : tuple of int
+        The rows (from 0) that were cut.
+    prefix, suffix : tuple of str
+        Special tokens that the tokenizer puts in front (kept) and appends (removed).
+    """
+
+    ids: tuple[np.ndarray, ...]
+    rows: tuple[np.ndarray, ...]
+    limit: int | None
+    truncated: tuple[int, ...]
+    prefix: tuple[str, ...]
+    suffix: tuple[str, ...]
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens of each distinct text, int64."""
+        return np.array([len(ids) for ids in self.ids], dtype=np.int64)
+
+    @property
+    def n_texts(self) -> int:
+        """Rows of the text set."""
+        return sum(len(rows) for rows in self.rows)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what was done to the texts, as JSON values; rows count from 1."""
+        last = {int(ids[-1]) for ids in self.ids}
+        return {
+            "n_texts": self.n_texts,
+            "n_distinct_texts": len(self.ids),
+            "n_tokens": int(self.lengths.sum()),
+            "longest_text_tokens": int(self.lengths.max()),
+            "max_tokens": self.limit,
+            "n_truncated": len(self.truncated),
+            "truncated_rows": [row + 1 for row in self.truncated],
+            "special_tokens_in_front": list(self.prefix),
+            "special_tokens_removed_from_end": list(self.suffix),
+            "n_distinct_last_tokens": len(last),
+        }
+
+
+def encode_texts(
+    texts: Sequence[str], tokenizer: Any, *, limit: int | None, name: str
+) -> EncodedTexts:
+    """Return texts as token ids, each distinct text once.
+
+    Parameters
+    ----------
+    texts : sequence of str
+        The texts, in order.
+    tokenizer : transformers tokenizer
+        The model's.
+    limit : int or None
+        The most tokens that a text may have.
+    name : str
+        The model's name, for errors.
+
+    Raises
+    ------
+    TextsError
+        If a text has no tokens; its row is named.
+    """
+    distinct: dict[str, list[int]] = {}
+    for row, text in enumerate(texts):
+        distinct.setdefault(text, []).append(row)
+    order = list(distinct)
+    with quiet_transformers():  # it would advise on lengths that are cut right here
+        encoded = tokenizer(order, add_special_tokens=True, padding=False, truncation=False)
+        prefix, suffix = _special_tokens(order[0], tokenizer)
+    ids = [np.array(one, dtype=np.int64) for one in encoded["input_ids"]]
+    if suffix:
+        ids = [_without_suffix(one, suffix) for one in ids]
+    rows = [np.array(where, dtype=np.int64) for where in distinct.values()]
+    empty = [int(where[0]) + 1 for one, where in zip(ids, rows, strict=True) if len(one) == 0]
+    if empty:
+        raise TextsError(
+            f"{name}: its tokenizer makes no tokens of text {listed(empty)} (rows count from 1)",
+            hint="remove these rows: a text without tokens has no last token.",
+        )
+    truncated: list[int] = []
+    if limit is not None:
+        for one, where in zip(ids, rows, strict=True):
+            if len(one) > limit:
+                truncated.extend(int(row) for row in where)
+        ids = [one[:limit] for one in ids]
+    return EncodedTexts(
+        ids=tuple(ids),
+        rows=tuple(rows),
+        limit=limit,
+        truncated=tuple(sorted(truncated)),
+        prefix=tuple(tokenizer.convert_ids_to_tokens(prefix)),
+        suffix=tuple(tokenizer.convert_ids_to_tokens(suffix)),
+    )
+
+
+def _special_tokens(text: str, tokenizer: Any) -> tuple[list[int], list[int]]:
+    """Return the ids that the tokenizer puts in front of a text, and those that it appends."""
+    with_special = list(tokenizer(text, add_special_tokens=True)["input_ids"])
+    bare = list(tokenizer(text, add_special_tokens=False)["input_ids"])
+    for start in range(len(with_special) - len(bare) + 1):
+        if with_special[start : start + len(bare)] == bare:
+            return with_special[:start], with_special[start + len(bare) :]
+    return [], []
+
+
+def _without_suffix(ids: np.ndarray, suffix: list[int]) -> np.ndarray:
+    ends = len(ids) >= len(suffix) and list(ids[-len(suffix) :]) == suffix
+    return ids[: -len(suffix)] if ends else ids
+
+
+def length_sorted_batches(lengths: np.ndarray, *, token_budget: int) -> list[np.ndarray]:
+    """Return batches of indices, longest texts first, that fit the budget with their padding.
+
+    A text longer than the budget is a batch of its own. Equal lengths keep their order, so the
+    batches, and with them the values to the last bit, depend on the texts alone.
+
+    Parameters
+    ----------
+    lengths : int64 array (texts,)
+        Tokens of each text.
+    token_budget : int
+        Largest (texts in the batch) x (tokens of its longest text).
+    """
+    order = np.argsort(-lengths, kind="stable")
+    batches: list[np.ndarray] = []
+    start = 0
+    while start < len(order):
+        size = max(1, token_budget // int(lengths[order[start]]))
+        batches.append(order[start : start + size])
+        start += size
+    return batches

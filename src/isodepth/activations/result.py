@@ -1,0 +1,118 @@
+"""Activations as a result, and the options that fix their values. Needs no torch."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from isodepth.axes import ActivationValues
+from isodepth.errors import ActivationsError, ParameterError, listed
+
+EXTRACTION_VERSION = 1
+"""Raise it when the same model, texts and options would give other values."""
+
+CAPTURES = {
+    "block": "the output of every decoder block, as it leaves the block",
+    "final_norm": "the same, but the last layer after the model's final norm, as "
+    "output_hidden_states gives it",
+}
+POOLINGS = {
+    "last": "the activation at the text's last token",
+    "mean": "the mean over the text's tokens",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtractionOptions:
+    """What fixes the values of an extraction, besides model and texts.
+
+    Parameters
+    ----------
+    capture : str
+        A key of `CAPTURES`.
+    pooling : str
+        A key of `POOLINGS`.
+    max_tokens : int, optional
+        Cut texts after so many tokens; the model's context length where it is left out. Never more
+        than that.
+    """
+
+    capture: str = "block"
+    pooling: str = "last"
+    max_tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        for what, value, known in (
+            ("capture", self.capture, CAPTURES),
+            ("pooling", self.pooling, POOLINGS),
+        ):
+            if value not in known:
+                raise ParameterError(f"{what} must be one of {listed(list(known))}; got {value!r}")
+        if self.max_tokens is not None and self.max_tokens < 1:
+            raise ParameterError(f"max_tokens must be at least 1; got {self.max_tokens}")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the options as JSON values."""
+        return {"capture": self.capture, "pooling": self.pooling, "max_tokens": self.max_tokens}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Activations:
+    """One vector per layer and text.
+
+    Parameters
+    ----------
+    values : float32 array (layers, texts, units)
+        Row 0 is layer 1, the end of the first decoder block. Finite.
+    model, texts : str
+        The names of the model and of the text set.
+    model_digest, texts_digest : str
+        Their identities.
+    options : ExtractionOptions
+        What was captured.
+    provenance : mapping
+        Versions, truncation, special tokens, self-check.
+    """
+
+    values: ActivationValues
+    model: str
+    texts: str
+    model_digest: str
+    texts_digest: str
+    options: ExtractionOptions
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def n_layers(self) -> int:
+        """The number of layers."""
+        return self.values.shape[0]
+
+    @property
+    def n_texts(self) -> int:
+        """The number of texts."""
+        return self.values.shape[1]
+
+    def __repr__(self) -> str:
+        return f"Activations({self.model!r} on {self.texts!r}, shape={self.values.shape})"
+
+
+def check_finite(values: np.ndarray, *, rows: np.ndarray, model: str) -> None:
+    """Raise if any of the values (layers, rows, units) is NaN or infinite.
+
+    Raises
+    ------
+    ActivationsError
+        Naming the model, the layers and the rows (both from 1).
+    """
+    wrong = ~np.isfinite(values).all(axis=2)
+    if not wrong.any():
+        return
+    layers = [int(layer) + 1 for layer in np.flatnonzero(wrong.any(axis=1))]
+    texts = sorted(int(rows[position]) + 1 for position in np.flatnonzero(wrong.any(axis=0)))
+    raise ActivationsError(
+        f"{model}: NaN or infinite activations in layer {listed(layers)}, text {listed(texts)} "
+        "(both count from 1)",
+        hint="the weights may be damaged or overflow in this number format; remove these texts if "
+        "only they are affected.",
+    )

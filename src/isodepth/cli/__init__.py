@@ -1,0 +1,64 @@
+"""The command line: one short file per command. Commands call the library and print.
+
+Data goes to standard output, progress and messages to standard error. Nothing heavy is imported
+before a command needs it.
+"""
+
+import sys
+import warnings
+from typing import Any
+
+import click
+
+from isodepth import __version__
+from isodepth.cli.compare import compare_command
+from isodepth.cli.demo import demo_command
+from isodepth.cli.models import models_command
+from isodepth.cli.texts import texts_command
+from isodepth.errors import IsodepthError, IsodepthWarning
+
+INTERRUPTED = 130
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="""\b
+Example:
+  isodepth compare smollm2-135m-instruct gemma-3-270m --texts wikipedia -n 128 --out compare
+""",
+)
+@click.version_option(__version__)
+def cli() -> None:
+    """Tell which layers of different language models lie at the same depth."""
+
+
+for command in (demo_command, compare_command, models_command, texts_command):
+    cli.add_command(command)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit; isodepth's own errors become one message and a hint."""
+    warnings.simplefilter("ignore")
+    warnings.simplefilter("always", IsodepthWarning)
+    warnings.showwarning = _show_warning
+    try:
+        cli.main(args=arguments, prog_name="isodepth", standalone_mode=False)
+    except click.exceptions.Exit as request:
+        sys.exit(request.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except IsodepthError as error:
+        click.echo(f"error: {error.message}", err=True)
+        if error.hint:
+            click.echo(f"hint: {error.hint}", err=True)
+        sys.exit(1)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo(
+            "interrupted. What was finished is kept; run the same command again to go on.", err=True
+        )
+        sys.exit(INTERRUPTED)
+
+
+def _show_warning(message: Warning | str, *_: Any) -> None:
+    click.echo(f"warning: {message}", err=True)

@@ -1,0 +1,81 @@
+"""What the terminal shows at the end of a comparison."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from isodepth.pipeline import Comparison
+
+
+def megabytes(size_bytes: int) -> str:
+    """Return a size as people read it: "93 MB"."""
+    return f"{size_bytes / 1e6:,.0f} MB"
+
+
+def print_comparison(comparison: "Comparison", paths: list[Path]) -> None:
+    """Print the heat map, what was found, what to mind, and where the files are."""
+    from isodepth.cli.heatmap import heat_map
+
+    matrix = comparison.affinity
+    size = shutil.get_terminal_size((100, 40))
+    lines = heat_map(
+        matrix.values,
+        left=matrix.left,
+        right=matrix.right,
+        color=sys.stdout.isatty() and "NO_COLOR" not in os.environ,
+        most_rows=40,
+        most_columns=max(10, (size.columns - 8) // 2),
+    )
+    click.echo("\n".join(lines))
+    click.echo()
+    click.echo(comparison.finding.sentence)
+    test = comparison.test
+    if test is not None:
+        click.echo(
+            f"Test on against off: {test.method}, one-sided, p = {_p(test.p_value)} "
+            f"({test.n_on} and {test.n_off} cells, which are not independent samples)."
+        )
+    summary = comparison.summary()
+    best = summary["best_cell"]
+    click.echo(
+        f"Most similar: layer {best['left_layer']} of {matrix.left} and layer "
+        f"{best['right_layer']} of {matrix.right}, {best['similarity']:.3f}."
+    )
+    texts = comparison.texts
+    click.echo(
+        f"{matrix.n_texts:,} texts of {texts.name}, k = {matrix.k}, mutual k-NN, cosine, "
+        f"capture {comparison.options.capture}, pooling {comparison.options.pooling}."
+    )
+    for note in _cautions(comparison):
+        click.echo(f"note: {note}")
+    if comparison.from_store:
+        click.echo(f"Found in the store: {', '.join(comparison.from_store)}.")
+    click.echo("Wrote " + "\n      ".join(str(path) for path in paths))
+
+
+def _p(value: float) -> str:
+    return f"{value:.2g}" if value > 0 else "0 (below the smallest number that fits)"
+
+
+def _cautions(comparison: "Comparison") -> list[str]:
+    """Return what a reader should know of the texts: duplicates, cuts, equal last tokens."""
+    notes = []
+    copies = comparison.texts.n_duplicates
+    if copies:
+        notes.append(f"{copies:,} texts are exact copies of others and so are near neighbors.")
+    for side in (comparison.left, comparison.right):
+        encoding = side.provenance.get("encoding", {})
+        if encoding.get("n_truncated"):
+            notes.append(
+                f"{side.model} cut {encoding['n_truncated']:,} texts after "
+                f"{encoding['max_tokens']:,} tokens."
+            )
+        if encoding.get("special_tokens_removed_from_end"):
+            removed = " ".join(encoding["special_tokens_removed_from_end"])
+            notes.append(f"{side.model}: {removed}, which its tokenizer appends, was removed.")
+    return notes

@@ -1,0 +1,18 @@
+"""Writing figures: fonts embedded, the same bytes for the same figure."""
+
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from isodepth.store import atomic_path
+
+RESOLUTION = 200
+"""Dots per inch of PNG files."""
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure whole or not at all, as the path's ending says (.png, .pdf, .svg)."""
+    undated = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
+    with mpl.rc_context({"pdf.fonttype": 42, "svg.fonttype": "none"}), atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=RESOLUTION, metadata=undated.get(path.suffix))

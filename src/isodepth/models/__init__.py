@@ -1,0 +1,20 @@
+"""Which model is read: catalogue, hub ids, local folders and GGUF files; finding decoder blocks."""
+
+from isodepth.models.catalogue import MODELS, CatalogueModel
+from isodepth.models.resolution import ModelSource, resolve_model
+
+__all__ = ["MODELS", "CatalogueModel", "Model", "ModelSource", "load_model", "resolve_model"]
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from isodepth.models.loading import Model, load_model
+
+
+def __getattr__(name: str) -> object:
+    # torch and transformers take seconds to import; a rerun from the store needs neither
+    if name in ("Model", "load_model"):
+        from isodepth.models import loading
+
+        return getattr(loading, name)
+    raise AttributeError(f"module 'isodepth.models' has no attribute {name!r}")

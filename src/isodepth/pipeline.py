@@ -1,0 +1,477 @@
+"""The whole job for two models: the one file that knows the order of the stages.
+
+For each model: find it, find its texts, look in the store for its neighbors; if they are not there,
+read the texts (resuming an unfinished extraction), find the neighbors, store them. Then compare.
+Nothing heavy is imported before it is needed: a rerun from the store loads neither torch nor a model.
+
+>>> result = compare("smollm2-135m-instruct", "gemma-3-270m", "wikipedia", n=256)    # doctest: +SKIP
+>>> result.finding.sentence                                                          # doctest: +SKIP
+"""
+
+import csv
+import importlib.metadata
+import io
+import json
+import math
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from isodepth.activations import Activations, ExtractionOptions
+from isodepth.activations.result import EXTRACTION_VERSION
+from isodepth.affinity import AFFINITY_VERSION, AffinityMatrix, affinity_matrix
+from isodepth.axes import relative_depths
+from isodepth.errors import ParameterError
+from isodepth.models import ModelSource, resolve_model
+from isodepth.neighbors import NEIGHBORS_VERSION, Neighbors, nearest_neighbors
+from isodepth.neighbors.exact import check_k
+from isodepth.progress import Progress, no_progress
+from isodepth.statistics import (
+    DiagonalTest,
+    Finding,
+    LayerMatches,
+    diagonal_test,
+    finding,
+    layer_matches,
+)
+from isodepth.store import ResumableArray, Store, atomic_path, content_key, write_atomically
+from isodepth.texts import TextSet, load_texts
+
+STORED_K = 100
+"""Neighbors kept per text, if there are as many: any k up to this needs no model."""
+OUTPUTS = ("affinity.png", "affinity.pdf", "affinity.parquet", "matches.csv", "summary.json")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Comparison:
+    """Two models on the same texts: the matrix and what it shows. Made by `compare`.
+
+    Parameters
+    ----------
+    affinity : AffinityMatrix
+        All layers against all layers.
+    test : DiagonalTest or None
+        The contrast between the generalized diagonal and the rest; None where a model has one layer.
+    matches : LayerMatches
+        The most similar layers.
+    finding : Finding
+        What was found, in a sentence.
+    texts : TextSet
+        The texts.
+    left, right : Neighbors
+        The neighbors that the matrix was made from; as many as are stored, at least k.
+    options : ExtractionOptions
+        What was captured.
+    from_store : tuple of str
+        What did not have to be computed.
+    """
+
+    affinity: AffinityMatrix
+    test: DiagonalTest | None
+    matches: LayerMatches
+    finding: Finding
+    texts: TextSet
+    left: Neighbors
+    right: Neighbors
+    options: ExtractionOptions
+    from_store: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return f"Comparison({self.affinity!r}: {self.finding.verdict})"
+
+    def summary(self) -> dict[str, Any]:
+        """Return everything that ``summary.json`` holds, as JSON values."""
+        values = self.affinity.values
+        best = np.unravel_index(int(values.argmax()), values.shape)
+        return {
+            "left": self._side(self.left),
+            "right": self._side(self.right),
+            "texts": {
+                "name": self.texts.name,
+                "n_texts": len(self.texts),
+                "n_duplicates": self.texts.n_duplicates,
+                "digest": self.texts.digest,
+                "provenance": dict(self.texts.provenance),
+            },
+            "n_texts": self.affinity.n_texts,
+            "k": self.affinity.k,
+            "measure": self.affinity.measure,
+            "metric": self.left.metric,
+            "capture": self.options.as_dict(),
+            "chance_level": self.affinity.chance,
+            "similarity": {
+                "mean": float(values.mean()),
+                "lowest": float(values.min()),
+                "highest": float(values.max()),
+            },
+            "generalized_diagonal": None if self.test is None else _test_dict(self.test),
+            "best_cell": {
+                "left_layer": int(best[0]) + 1,
+                "right_layer": int(best[1]) + 1,
+                "left_depth": float(relative_depths(values.shape[0])[best[0]]),
+                "right_depth": float(relative_depths(values.shape[1])[best[1]]),
+                "similarity": float(values[best]),
+            },
+            "rank_correlation_of_most_similar_layers_with_depth": {
+                "left_to_right": self.matches.left_rank_correlation,
+                "right_to_left": self.matches.right_rank_correlation,
+            },
+            "finding": {"verdict": self.finding.verdict, "sentence": self.finding.sentence},
+            "notes": [
+                "The test compares cells of this one matrix. Cells are not independent samples, so "
+                "its p-value does not tell how far the result carries over to other texts.",
+                "Layers count from 1; relative depth is layer / number of layers.",
+            ],
+            "versions": _versions(),
+        }
+
+    def _side(self, neighbors: Neighbors) -> dict[str, Any]:
+        return {
+            "name": neighbors.model,
+            "n_layers": neighbors.n_layers,
+            "stored_k": neighbors.k,
+            "provenance": dict(neighbors.provenance),
+        }
+
+    def write(self, out: Path | str) -> list[Path]:
+        """Write picture, tables and summary to a folder; return their paths.
+
+        Each file is written whole or not at all; files of the same names are replaced.
+        """
+        import pyarrow.parquet
+
+        from isodepth.figures import affinity_figure, save_figure
+
+        folder = Path(out)
+        figure = affinity_figure(self.affinity)
+        for name in OUTPUTS[:2]:
+            save_figure(figure, folder / name)
+        with atomic_path(folder / "affinity.parquet") as temporary:
+            pyarrow.parquet.write_table(self.affinity.to_table(), temporary)
+        write_atomically(folder / "matches.csv", self._matches_csv().encode())
+        summary = json.dumps(_finite(self.summary()), indent=1, ensure_ascii=False)
+        write_atomically(folder / "summary.json", summary.encode() + b"\n")
+        return [folder / name for name in OUTPUTS]
+
+    def _matches_csv(self) -> str:
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(
+            ("from_model", "from_layer", "from_depth", "to_model", "to_layer", "to_depth", "similarity")
+        )
+        one, other, found = self.affinity.left, self.affinity.right, self.matches
+        depths = [relative_depths(n_layers) for n_layers in self.affinity.values.shape]
+        for names, (from_depths, to_depths), to, similarity in (
+            ((one, other), depths, found.left_to_right, found.left_similarity),
+            ((other, one), depths[::-1], found.right_to_left, found.right_similarity),
+        ):
+            for layer, match in enumerate(to):
+                place = (names[0], layer + 1, f"{from_depths[layer]:.6f}")
+                to_place = (names[1], match + 1, f"{to_depths[match]:.6f}")
+                writer.writerow((*place, *to_place, f"{similarity[layer]:.6f}"))
+        return text.getvalue()
+
+
+def compare(
+    left: str | Path,
+    right: str | Path,
+    texts: TextSet | Sequence[str] | str | Path,
+    *,
+    n: int | None = None,
+    k: int = 10,
+    seed: int = 1234,
+    column: str | None = None,
+    capture: str = "block",
+    pooling: str = "last",
+    max_tokens: int | None = None,
+    metric: str = "cosine",
+    measure: str = "mutual_knn",
+    keep_activations: bool = False,
+    store: Store | Path | str | None = None,
+    progress: Progress = no_progress,
+) -> Comparison:
+    """Return how similar every layer of one model is to every layer of another, on the same texts.
+
+    Parameters
+    ----------
+    left, right : str or Path
+        Models, as `load_model` takes them.
+    texts : TextSet, sequence of str, str or Path
+        Texts, as `load_texts` takes them.
+    n, seed, column
+        Sampling and column; see `load_texts`. Only for texts that are loaded here.
+    k : int
+        Neighbors per text, 1 <= k < number of texts.
+    capture, pooling, max_tokens
+        What to read; see `extract`.
+    metric : str
+        See `nearest_neighbors`.
+    measure : str
+        See `affinity_matrix`.
+    keep_activations : bool
+        Keep the activations in the store (4 bytes x layers x texts x units); they are removed once
+        the neighbors are stored where this is False.
+    store : Store, Path or str, optional
+        Where results are kept; `Store()` where it is left out.
+    progress : Progress
+        Told how far the work is.
+
+    Raises
+    ------
+    IsodepthError
+        Its subtypes say what cannot be used; see the functions above.
+    """
+    options = ExtractionOptions(capture=capture, pooling=pooling, max_tokens=max_tokens)
+    kept = store if isinstance(store, Store) else Store(store)
+    if not isinstance(texts, TextSet):
+        texts = load_texts(texts, n, seed, column=column, progress=progress)
+    elif n is not None or column is not None:
+        raise ParameterError("n and column apply to texts that are loaded here, not to a TextSet")
+    check_k(k, len(texts))
+    job = _Job(
+        texts=texts,
+        options=options,
+        metric=metric,
+        keep_activations=keep_activations,
+        store=kept,
+        progress=progress,
+    )
+    from_store: list[str] = []
+    sides: list[tuple[str, Neighbors]] = []
+    for source in (resolve_model(left), resolve_model(right)):
+        key = job.neighbors_key(source)
+        found = job.stored_neighbors(key, source, k)
+        if found is not None and key not in dict(sides):
+            from_store.append(f"neighbors of {source.name}")
+        sides.append((key, found or job.computed_neighbors(key, source, k)))
+    matrix, was_stored = _matrix(sides, texts, measure, k, kept)
+    if was_stored:
+        from_store.append("affinity matrix")
+    test = diagonal_test(matrix.values) if min(matrix.values.shape) > 1 else None
+    matches = layer_matches(matrix.values)
+    return Comparison(
+        affinity=matrix,
+        test=test,
+        matches=matches,
+        finding=finding(matrix.values, n_texts=len(texts), k=k, test=test, matches=matches),
+        texts=texts,
+        left=sides[0][1],
+        right=sides[1][1],
+        options=options,
+        from_store=tuple(from_store),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Job:
+    """What the per-model stages of one comparison share."""
+
+    texts: TextSet
+    options: ExtractionOptions
+    metric: str
+    keep_activations: bool
+    store: Store
+    progress: Progress
+
+    def activations_key(self, source: ModelSource) -> str:
+        return content_key(
+            {
+                "stage": "activations",
+                "version": EXTRACTION_VERSION,
+                "model": source.digest,
+                "texts": self.texts.digest,
+                **self.options.as_dict(),
+            }
+        )
+
+    def neighbors_key(self, source: ModelSource) -> str:
+        return content_key(
+            {
+                "stage": "neighbors",
+                "version": NEIGHBORS_VERSION,
+                "activations": self.activations_key(source),
+                "metric": self.metric,
+            }
+        )
+
+    def stored_neighbors(self, key: str, source: ModelSource, k: int) -> Neighbors | None:
+        """Return neighbors with at least `k` per text from the store, or None."""
+        for name in self.store.keys("neighbors", prefix=f"{key}-k"):
+            if int(name.rpartition("-k")[2]) < k:
+                continue
+            artifact = self.store.read("neighbors", name)
+            if artifact is not None:
+                return Neighbors(
+                    ids=np.array(artifact.arrays["ids"]),
+                    similarities=np.array(artifact.arrays["similarities"]),
+                    metric=self.metric,
+                    model=source.name,
+                    texts_digest=self.texts.digest,
+                    provenance=artifact.manifest["provenance"],
+                )
+        return None
+
+    def computed_neighbors(self, key: str, source: ModelSource, k: int) -> Neighbors:
+        """Return neighbors after computing and storing them; another process may do it instead."""
+
+        def waiting() -> None:
+            self.progress(f"waiting for another run to read with {source.name}", 0, 1, "steps")
+
+        with self.store.lock("neighbors", key, waiting=waiting):
+            found = self.stored_neighbors(key, source, k)
+            if found is not None:
+                return found
+            return self._compute(key, source, k)
+
+    def _compute(self, key: str, source: ModelSource, k: int) -> Neighbors:
+        activations_key = self.activations_key(source)
+        artifact = self.store.read("activations", activations_key)
+        array: ResumableArray | None = None
+        if artifact is not None:
+            values, manifest = artifact.arrays[ResumableArray.NAME], artifact.manifest
+        else:
+            array = self._extracted(activations_key, source)
+            values, manifest = array.values(), array.manifest
+        stored_k = min(max(k, STORED_K), len(self.texts) - 1)
+        activations = Activations(
+            values=values,
+            model=source.name,
+            texts=self.texts.name,
+            model_digest=source.digest,
+            texts_digest=self.texts.digest,
+            options=self.options,
+            provenance={**manifest["provenance"], "model_digest": source.digest},
+        )
+        neighbors = nearest_neighbors(activations, stored_k, self.metric, progress=self.progress)
+        self.store.write(
+            "neighbors",
+            f"{key}-k{stored_k}",
+            arrays={"ids": neighbors.ids, "similarities": neighbors.similarities},
+            manifest={
+                "model": source.name,
+                "model_digest": source.digest,
+                "texts": self.texts.name,
+                "texts_digest": self.texts.digest,
+                "activations": activations_key,
+                "metric": self.metric,
+                "k": stored_k,
+                "version": NEIGHBORS_VERSION,
+                "provenance": dict(neighbors.provenance),
+            },
+        )
+        if array is not None:
+            if self.keep_activations:
+                self.store.adopt("activations", activations_key, array)
+            else:
+                array.discard()
+        return neighbors
+
+    def _extracted(self, key: str, source: ModelSource) -> ResumableArray:
+        """Return the complete activations of a model, going on where an earlier run stopped."""
+        array = self.store.unfinished("activations", key)
+        if array is not None and len(array.missing) == 0:
+            return array
+        from isodepth.activations import prepare_extraction
+        from isodepth.models import load_model
+
+        model = load_model(source, progress=self.progress)
+        self.progress(f"checking {source.name} on some of the texts", 0, 1, "steps")
+        extraction = prepare_extraction(model, self.texts, self.options)
+        self.progress(f"checking {source.name} on some of the texts", 1, 1, "steps")
+        if array is None or array.shape != extraction.shape:
+            array = self.store.begin(
+                "activations",
+                key,
+                shape=extraction.shape,
+                manifest={
+                    "model": source.name,
+                    "model_digest": source.digest,
+                    "texts": self.texts.name,
+                    "texts_digest": self.texts.digest,
+                    "options": self.options.as_dict(),
+                    "version": EXTRACTION_VERSION,
+                    "provenance": extraction.provenance(),
+                },
+            )
+        for rows, values in extraction.batches(missing=array.missing, progress=self.progress):
+            array.write(rows, values)
+        return array
+
+
+def _matrix(
+    sides: list[tuple[str, Neighbors]], texts: TextSet, measure: str, k: int, store: Store
+) -> tuple[AffinityMatrix, bool]:
+    """Return the affinity matrix and whether it was in the store."""
+    (left_key, left), (right_key, right) = sides
+    key = content_key(
+        {
+            "stage": "affinity",
+            "version": AFFINITY_VERSION,
+            "left": left_key,
+            "right": right_key,
+            "measure": measure,
+            "k": k,
+        }
+    )
+    artifact = store.read("affinity", key)
+    if artifact is not None:
+        stored = AffinityMatrix(
+            values=np.array(artifact.arrays["values"]),
+            left=left.model,
+            right=right.model,
+            measure=measure,
+            k=k,
+            n_texts=len(texts),
+            texts_digest=texts.digest,
+        )
+        return stored, True
+    matrix = affinity_matrix(left, right, measure=measure, k=k)
+    store.write(
+        "affinity",
+        key,
+        arrays={"values": matrix.values},
+        manifest={
+            "left": left.model,
+            "right": right.model,
+            "measure": measure,
+            "k": k,
+            "n_texts": len(texts),
+            "texts_digest": texts.digest,
+            "version": AFFINITY_VERSION,
+        },
+    )
+    return matrix, False
+
+
+def _test_dict(test: DiagonalTest) -> dict[str, Any]:
+    return {
+        "mean_on": test.on_mean,
+        "mean_off": test.off_mean,
+        "difference": test.difference,
+        "n_cells_on": test.n_on,
+        "n_cells_off": test.n_off,
+        "test": test.method,
+        "alternative": "mean on is larger (one-sided)",
+        "statistic": test.statistic,
+        "p_value": test.p_value,
+    }
+
+
+def _finite(value: Any) -> Any:
+    """Return JSON values with numbers that JSON lacks (infinity, NaN) as strings."""
+    if isinstance(value, Mapping):
+        return {key: _finite(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(entry) for entry in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _versions() -> dict[str, str]:
+    packages = ("isodepth", "numpy", "scipy", "torch", "transformers")
+    return {"python": platform.python_version()} | {
+        package: importlib.metadata.version(package) for package in packages
+    }

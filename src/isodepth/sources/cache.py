@@ -1,0 +1,16 @@
+"""Where downloads and converted models are kept: the user's cache, outside any checkout."""
+
+import os
+from pathlib import Path
+
+import platformdirs
+
+
+def cache_directory() -> Path:
+    """Return the folder for downloads and converted models; it may not exist yet.
+
+    ``$ISODEPTH_CACHE`` where that is set, else the platform's cache folder for "isodepth"
+    (``~/.cache/isodepth`` on Linux).
+    """
+    chosen = os.environ.get("ISODEPTH_CACHE")
+    return Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("isodepth"))

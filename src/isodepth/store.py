@@ -1,0 +1,468 @@
+"""Where results are kept: content-keyed, write-once artifacts, each with a JSON manifest.
+
+An artifact is a folder ``<root>/<stage>/<key>/`` with data files (safetensors for arrays) and a
+``manifest.json`` that holds the key's parts, the provenance, and the sha256 of every data file. The
+key is a hash of everything that fixes the values, so a name is never wrong for its content. Folders
+are written under a temporary name, synced and renamed: an artifact is whole or absent. Every read
+checks the sums; a damaged artifact is named, set aside and computed again.
+
+`ResumableArray` is the exception that makes long extractions restartable: a safetensors file of the
+final shape that is filled row by row, with a journal of the rows that are safely on disk.
+
+>>> store = Store(Path("/tmp/store"))                                                # doctest: +SKIP
+>>> store.write("neighbors", key, arrays={"ids": ids}, manifest={...})               # doctest: +SKIP
+
+Memory: arrays are read as memory maps; a `ResumableArray` holds nothing but a flag per text.
+"""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import filelock
+import numpy as np
+import platformdirs
+
+from isodepth.errors import IsodepthWarning, StoreError
+
+MANIFEST = "manifest.json"
+ARRAYS = "arrays.safetensors"
+SAFETENSORS_TYPES = {"F32": "<f4", "F64": "<f8", "I32": "<i4", "I64": "<i8", "BOOL": "|b1"}
+
+
+class DamagedArtifactWarning(IsodepthWarning):
+    """A stored file was not what its manifest says; it was set aside and is computed again."""
+
+
+@contextlib.contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn the operating system's "no space" and "no permission" into a `StoreError`."""
+    try:
+        yield
+    except StoreError:
+        raise
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StoreError(
+                f"no space left on the disk that holds {path}. What was finished before is kept.",
+                hint="free some space, or choose another disk with --store or ISODEPTH_STORE "
+                "(results) and ISODEPTH_CACHE (downloads and models); then run the same command "
+                "again: it goes on where it stopped.",
+            ) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise StoreError(
+                f"not allowed to write {path}: {error.strerror}",
+                hint="choose a folder that you can write, with --out, --store, ISODEPTH_STORE or "
+                "ISODEPTH_CACHE.",
+            ) from error
+        raise
+
+
+def _sync_file(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`; on success it is synced and renamed to `path`.
+
+    On any error the temporary file is removed and `path` is left as it was.
+    """
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(
+            dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix
+        )
+        os.close(descriptor)
+        temporary = Path(name)
+        try:
+            yield temporary
+            _sync_file(temporary)
+            temporary.chmod(0o666 & ~_umask())
+            temporary.replace(path)
+            _sync_file(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+@contextlib.contextmanager
+def atomic_folder(folder: Path) -> Iterator[Path]:
+    """Give a temporary folder; on success its files are synced and it is renamed to `folder`.
+
+    Where `folder` has come into being meanwhile, that one stays: what is written here is named by
+    its content, so both are the same.
+    """
+    with storage_errors(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
+        try:
+            yield temporary
+            temporary.chmod(0o777 & ~_umask())
+            for file in temporary.iterdir():
+                file.chmod(0o666 & ~_umask())
+                _sync_file(file)
+            _sync_file(temporary)
+            try:
+                temporary.rename(folder)
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+            _sync_file(folder.parent)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def content_key(parts: Mapping[str, Any]) -> str:
+    """Return the key of a mapping of JSON values: 32 hexadecimal digits of its sha256."""
+    canonical = json.dumps(parts, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:32]
+
+
+def default_store() -> Path:
+    """Return ``$ISODEPTH_STORE`` where that is set, else the platform's data folder."""
+    chosen = os.environ.get("ISODEPTH_STORE")
+    if chosen:
+        return Path(chosen).expanduser()
+    return Path(platformdirs.user_data_dir("isodepth")) / "store"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """One stored result, read and verified.
+
+    Parameters
+    ----------
+    arrays : dict of str to array
+        The data.
+    manifest : dict
+        Key parts, provenance, and the sums of the files.
+    path : Path
+        The artifact's folder.
+    """
+
+    arrays: dict[str, np.ndarray]
+    manifest: dict[str, Any]
+    path: Path
+
+
+class Store:
+    """A folder of artifacts, by stage and key.
+
+    Parameters
+    ----------
+    root : Path, optional
+        The folder; made when first written. `default_store()` where it is left out.
+    """
+
+    def __init__(self, root: Path | str | None = None) -> None:
+        self.root = default_store() if root is None else Path(root).expanduser()
+
+    def __repr__(self) -> str:
+        return f"Store({str(self.root)!r})"
+
+    def folder(self, stage: str, key: str) -> Path:
+        """Return where an artifact is, or would be."""
+        return self.root / stage / key
+
+    def keys(self, stage: str, *, prefix: str = "") -> list[str]:
+        """Return the keys of a stage that begin with `prefix`, sorted."""
+        folder = self.root / stage
+        if not folder.is_dir():
+            return []
+        names = (path.name for path in folder.iterdir() if not path.name.startswith("."))
+        return sorted(name for name in names if name.startswith(prefix))
+
+    def write(
+        self,
+        stage: str,
+        key: str,
+        *,
+        arrays: Mapping[str, np.ndarray],
+        manifest: Mapping[str, Any],
+    ) -> Path:
+        """Store arrays and their manifest; return the artifact's folder."""
+        from safetensors.numpy import save
+
+        folder = self.folder(stage, key)
+        with atomic_folder(folder) as temporary:
+            data = save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
+            (temporary / ARRAYS).write_bytes(data)
+            _write_manifest(temporary, manifest)
+        return folder
+
+    def read(self, stage: str, key: str) -> Artifact | None:
+        """Return a stored artifact with its arrays as read-only memory maps, or None without one.
+
+        A damaged one is named in a `DamagedArtifactWarning`, set aside under
+        ``<root>/damaged/``, and counts as absent.
+        """
+        folder = self.folder(stage, key)
+        manifest = self._verified_manifest(stage, key)
+        if manifest is None:
+            return None
+        arrays = _mapped_arrays(folder / ARRAYS)
+        return Artifact(arrays=arrays, manifest=manifest, path=folder)
+
+    def _verified_manifest(self, stage: str, key: str) -> dict[str, Any] | None:
+        folder = self.folder(stage, key)
+        if not folder.is_dir():
+            return None
+        problem = _damage(folder)
+        if problem is None:
+            manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+            return manifest
+        with storage_errors(self.root):
+            aside = self.root / "damaged"
+            aside.mkdir(parents=True, exist_ok=True)
+            target = Path(tempfile.mkdtemp(dir=aside, prefix=f"{stage}-{key}-"))
+            folder.rename(target / "artifact")
+        warnings.warn(
+            f"damaged file in the store: {problem}. It was moved to {target} and is computed again.",
+            DamagedArtifactWarning,
+            stacklevel=3,
+        )
+        return None
+
+    @contextlib.contextmanager
+    def lock(self, stage: str, key: str, *, waiting: Callable[[], None]) -> Iterator[None]:
+        """Hold the only right to compute one artifact; another process waits here.
+
+        Parameters
+        ----------
+        waiting : callable
+            Called once if another process holds the lock.
+        """
+        folder = self.root / "locks"
+        with storage_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(folder / f"{stage}-{key}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            waiting()
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def begin(
+        self, stage: str, key: str, *, shape: Sequence[int], manifest: Mapping[str, Any]
+    ) -> "ResumableArray":
+        """Return a new, empty array under construction for an artifact, replacing an older one."""
+        return ResumableArray.create(self._unfinished(stage, key), tuple(shape), manifest)
+
+    def unfinished(self, stage: str, key: str) -> "ResumableArray | None":
+        """Return the array under construction for an artifact, or None where there is none."""
+        return ResumableArray.found(self._unfinished(stage, key))
+
+    def _unfinished(self, stage: str, key: str) -> Path:
+        return self.root / "unfinished" / f"{stage}-{key}"
+
+    def adopt(self, stage: str, key: str, array: "ResumableArray") -> Path:
+        """Make a completed `ResumableArray` an artifact of the store; return its folder."""
+        folder = self.folder(stage, key)
+        with atomic_folder(folder) as temporary:
+            (array.folder / ARRAYS).rename(temporary / ARRAYS)
+            _write_manifest(temporary, array.manifest)
+        array.discard()
+        return folder
+
+
+def _write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
+    files = {}
+    for path in sorted(folder.iterdir()):
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        files[path.name] = {"sha256": digest, "size_bytes": path.stat().st_size}
+    text = json.dumps({**manifest, "files": files}, indent=1, allow_nan=False)
+    (folder / MANIFEST).write_text(text, encoding="utf-8")
+
+
+def _damage(folder: Path) -> str | None:
+    """Return what is wrong with an artifact, naming the file, or None."""
+    manifest_path = folder / MANIFEST
+    try:
+        files = json.loads(manifest_path.read_text(encoding="utf-8"))["files"]
+        expected = {name: entry["sha256"] for name, entry in files.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return f"{manifest_path} cannot be read ({error})"
+    for name, digest in expected.items():
+        path = folder / name
+        if not path.is_file():
+            return f"{path} is missing"
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != digest:
+            return f"{path} has sha256 {found}, its manifest says {digest}"
+    return None
+
+
+def _mapped_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Return the arrays of a safetensors file as read-only memory maps."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+    header.pop("__metadata__", None)
+    return {
+        name: np.memmap(
+            path,
+            dtype=SAFETENSORS_TYPES[entry["dtype"]],
+            mode="r",
+            offset=8 + length + entry["data_offsets"][0],
+            shape=tuple(entry["shape"]),
+        )
+        for name, entry in header.items()
+    }
+
+
+class ResumableArray:
+    """A float32 array (layers, texts, units) on disk that is filled text by text and can go on.
+
+    The data file is a complete safetensors file from the start, so finishing costs a rename. A row
+    counts as done when the journal names it with the checksum of its bytes; data is synced before
+    the journal is.
+    Use `Store.begin` and `Store.unfinished` to make and to find one.
+    """
+
+    JOURNAL = "journal.jsonl"
+    NAME = "values"
+
+    def __init__(self, folder: Path, shape: tuple[int, ...], manifest: dict[str, Any]) -> None:
+        self.folder = folder
+        self.shape = shape
+        self.manifest = manifest
+        self._offset = len(_safetensors_header(self.NAME, shape))
+        self._done = np.zeros(shape[1], dtype=bool)
+
+    @classmethod
+    def create(
+        cls, folder: Path, shape: tuple[int, ...], manifest: Mapping[str, Any]
+    ) -> "ResumableArray":
+        """Make the array in `folder`, which is emptied first."""
+        header = _safetensors_header(cls.NAME, shape)
+        with storage_errors(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+            with atomic_folder(folder) as temporary:
+                with (temporary / ARRAYS).open("wb") as file:
+                    file.write(header)
+                    file.truncate(len(header) + 4 * int(np.prod(shape)))
+                text = json.dumps({"shape": list(shape), "manifest": manifest}, allow_nan=False)
+                (temporary / MANIFEST).write_text(text, encoding="utf-8")
+        return cls(folder, shape, dict(manifest))
+
+    @classmethod
+    def found(cls, folder: Path) -> "ResumableArray | None":
+        """Return the array in `folder` with its finished rows, or None where none is usable."""
+        try:
+            described = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+            array = cls(folder, tuple(described["shape"]), described["manifest"])
+            size = (folder / ARRAYS).stat().st_size
+        except (OSError, ValueError, KeyError, TypeError, IndexError):
+            return None  # absent, or damaged: it is begun anew
+        if size != array._offset + 4 * int(np.prod(array.shape)):
+            return None
+        array._recover()
+        return array
+
+    @property
+    def missing(self) -> np.ndarray:
+        """The texts without values yet, ascending, int64."""
+        return np.flatnonzero(~self._done)
+
+    def values(self) -> np.ndarray:
+        """Return the array as a read-only memory map of shape (layers, texts, units)."""
+        return np.memmap(
+            self.folder / ARRAYS, dtype="<f4", mode="r", offset=self._offset, shape=self.shape
+        )
+
+    def write(self, rows: np.ndarray, values: np.ndarray) -> None:
+        """Store the values of some texts, (layers, rows, units), and journal them."""
+        _, n_texts, n_units = self.shape
+        row_bytes = 4 * n_units
+        values = np.ascontiguousarray(values, dtype="<f4")
+        with storage_errors(self.folder):
+            descriptor = os.open(self.folder / ARRAYS, os.O_RDWR)
+            try:
+                for layer in range(self.shape[0]):
+                    for position, row in enumerate(rows):
+                        start = self._offset + row_bytes * (layer * n_texts + int(row))
+                        _write_fully(descriptor, values[layer, position].tobytes(), start)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            sums = [_row_sum(values[:, position]) for position in range(len(rows))]
+            line = json.dumps({"rows": [int(row) for row in rows], "sums": sums}) + "\n"
+            with (self.folder / self.JOURNAL).open("a", encoding="utf-8") as journal:
+                journal.write(line)
+                journal.flush()
+                os.fsync(journal.fileno())
+        self._done[rows] = True
+
+    def _recover(self) -> None:
+        """Mark the rows whose journaled checksum their bytes still have."""
+        journal = self.folder / self.JOURNAL
+        if not journal.is_file():
+            return
+        text = journal.read_text(encoding="utf-8", errors="replace")
+        if not text.endswith("\n"):
+            with journal.open("a", encoding="utf-8") as file:  # so that the next line is whole
+                file.write("\n")
+        values = self.values()
+        for line in text.splitlines():
+            try:
+                entry = json.loads(line)
+                pairs = list(zip(entry["rows"], entry["sums"], strict=True))
+            except (ValueError, KeyError, TypeError):
+                continue  # a line cut short by a crash: its rows are computed again
+            for row, expected in pairs:
+                if 0 <= row < self.shape[1] and _row_sum(values[:, row]) == expected:
+                    self._done[row] = True
+
+    def discard(self) -> None:
+        """Remove the array and its journal."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _row_sum(values: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()[:16]
+
+
+def _write_fully(descriptor: int, data: bytes, start: int) -> None:
+    while data:
+        written = os.pwrite(descriptor, data, start)
+        data, start = data[written:], start + written
+
+
+def _safetensors_header(name: str, shape: tuple[int, ...]) -> bytes:
+    """Return the header of a safetensors file with one float32 array, padded to 8 bytes."""
+    size = 4 * int(np.prod(shape))
+    entry = {name: {"dtype": "F32", "shape": list(shape), "data_offsets": [0, size]}}
+    text = json.dumps(entry, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text
