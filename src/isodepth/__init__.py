@@ -5,8 +5,9 @@ finds each text's nearest neighbors per layer, and compares all layers of two mo
 neighbors they have in common (mutual k-NN, Wolfram & Schein, arXiv 2504.08775).
 
 >>> import isodepth
->>> result = isodepth.compare("smollm2-135m-instruct", "gemma-3-270m", "wikipedia", n=256)  # doctest: +SKIP
->>> result.affinity.values.shape                                                 # doctest: +SKIP
+>>> left, right = "smollm2-135m-instruct", "gemma-3-270m"
+>>> result = isodepth.compare(left, right, "wikipedia", n=256)  # doctest: +SKIP
+>>> result.affinity.values.shape  # doctest: +SKIP
 (30, 18)
 
 Names are loaded when first used: importing isodepth imports neither torch nor matplotlib.

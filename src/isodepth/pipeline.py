@@ -161,7 +161,15 @@ class Comparison:
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(
-            ("from_model", "from_layer", "from_depth", "to_model", "to_layer", "to_depth", "similarity")
+            (
+                "from_model",
+                "from_layer",
+                "from_depth",
+                "to_model",
+                "to_layer",
+                "to_depth",
+                "similarity",
+            )
         )
         one, other, found = self.affinity.left, self.affinity.right, self.matches
         depths = [relative_depths(n_layers) for n_layers in self.affinity.values.shape]

@@ -70,9 +70,7 @@ class EncodedTexts:
         }
 
 
-def encode_texts(
-    texts: Sequence[str], tokenizer: Any, *, limit: int | None, name: str
-) -> EncodedTexts:
+def encode_texts(texts: Sequence[str], tokenizer: Any, *, limit: int | None, name: str) -> EncodedTexts:
     """Return texts as token ids, each distinct text once.
 
     Parameters

@@ -86,12 +86,12 @@ class Activations:
     @property
     def n_layers(self) -> int:
         """The number of layers."""
-        return self.values.shape[0]
+        return int(self.values.shape[0])
 
     @property
     def n_texts(self) -> int:
         """The number of texts."""
-        return self.values.shape[1]
+        return int(self.values.shape[1])
 
     def __repr__(self) -> str:
         return f"Activations({self.model!r} on {self.texts!r}, shape={self.values.shape})"

@@ -83,7 +83,8 @@ class AffinityMatrix:
 
     def to_frame(self) -> "pandas.DataFrame":
         """Return `to_table` as a pandas DataFrame (pip install 'isodepth[xarray]')."""
-        return self.to_table().to_pandas()
+        frame: pandas.DataFrame = self.to_table().to_pandas()
+        return frame
 
     def to_xarray(self) -> "xarray.DataArray":
         """Return the values with layer coordinates (pip install 'isodepth[xarray]')."""
@@ -166,9 +167,7 @@ def affinity_matrix(
     if measure not in MEASURES:
         raise ParameterError(f"measure must be one of {listed(list(MEASURES))}; got {measure!r}")
     one, other = _as_neighbors(left, "left"), _as_neighbors(right, "right")
-    if None not in (one.texts_digest, other.texts_digest) and (
-        one.texts_digest != other.texts_digest
-    ):
+    if None not in (one.texts_digest, other.texts_digest) and (one.texts_digest != other.texts_digest):
         raise DigestMismatchError(
             f"{one.model} and {other.model} were run on different texts, so their rows do not "
             f"belong together: digest {one.texts_digest} (left) against {other.texts_digest} (right)",

@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit; isodepth's own errors become one message and a hint."""
     warnings.simplefilter("ignore")
     warnings.simplefilter("always", IsodepthWarning)
-    warnings.showwarning = _show_warning
+    warnings.showwarning = _show_warning  # type: ignore[assignment]
     try:
         cli.main(args=arguments, prog_name="isodepth", standalone_mode=False)
     except click.exceptions.Exit as request:

@@ -4,6 +4,8 @@ With color, each character shows two rows in the colors of the figure (half bloc
 levels from blank to full. Matrices too large for the terminal are averaged over neighboring layers.
 """
 
+import itertools
+
 import numpy as np
 
 SHADES = " ░▒▓█"
@@ -30,7 +32,7 @@ def shrunken(values: np.ndarray, *, most_rows: int, most_columns: int) -> np.nda
         n = values.shape[axis]
         if n > most:
             starts = np.linspace(0, n, most + 1).astype(int)
-            parts = zip(starts, starts[1:], strict=False)
+            parts = itertools.pairwise(starts)
             slices = [values.take(range(a, b), axis).mean(axis) for a, b in parts]
             values = np.stack(slices, axis=axis)
     return values

@@ -44,9 +44,7 @@ def comparison_options(*, n: int, out: str) -> Callable[[Command], Command]:
             help="The activation at the last token, or the mean over all.",
         ),
         click.option("--max-tokens", type=int, help="Cut texts after so many tokens."),
-        click.option(
-            "--keep-activations", is_flag=True, help="Keep the activations in the store too."
-        ),
+        click.option("--keep-activations", is_flag=True, help="Keep the activations in the store too."),
     ]
 
     def decorate(command: Command) -> Command:

@@ -92,7 +92,13 @@ def affinity_figure(matrix: AffinityMatrix, *, highest: float | None = None) -> 
         )
     outline = Patch(facecolor="none", edgecolor="#888888", label="generalized diagonal (white)")
     handles, _ = axes.get_legend_handles_labels()
-    figure.legend(handles=[outline, *handles], loc="outside upper center", fontsize=7, frameon=False, handlelength=1.6)
+    figure.legend(
+        handles=[outline, *handles],
+        loc="outside upper center",
+        fontsize=7,
+        frameon=False,
+        handlelength=1.6,
+    )
     return figure
 
 

@@ -27,9 +27,7 @@ def decoder_blocks(body: torch.nn.Module, *, n_layers: int, name: str) -> list[t
         If there is no such list; the lists that there are, with their lengths, are named.
     """
     lists = {
-        path: module
-        for path, module in body.named_modules()
-        if isinstance(module, torch.nn.ModuleList)
+        path: module for path, module in body.named_modules() if isinstance(module, torch.nn.ModuleList)
     }
     fitting = [path for path, module in lists.items() if len(module) == n_layers]
     if not fitting:

@@ -14,7 +14,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from isodepth.errors import DownloadError, ModelError
 from isodepth.models.resolution import ModelSource
@@ -23,6 +23,9 @@ from isodepth.progress import Progress, no_progress
 from isodepth.sources import cache_directory, file_digest
 from isodepth.sources.digests import sha256_of
 from isodepth.store import atomic_folder, storage_errors
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 CONVERSION_VERSION = 1
 """Raise it when the same GGUF file would be converted to other values."""
@@ -71,9 +74,7 @@ def gguf_folder(source: ModelSource, *, progress: Progress = no_progress) -> Pat
     return folder
 
 
-def _write_verified(
-    path: Path, sha256: str, write: Callable[[BinaryIO], None], name: str
-) -> None:
+def _write_verified(path: Path, sha256: str, write: Callable[[BinaryIO], None], name: str) -> None:
     with path.open("wb") as file:
         write(file)
     found = sha256_of(path)
@@ -83,9 +84,7 @@ def _write_verified(
         )
 
 
-def _convert(
-    gguf: Path, folder: Path, sha256: str, name: str, progress: Progress
-) -> None:
+def _convert(gguf: Path, folder: Path, sha256: str, name: str, progress: Progress) -> None:
     """Write weights, configuration and tokenizer of a GGUF file as a transformers folder."""
     import torch
     import transformers
@@ -97,9 +96,7 @@ def _convert(
             progress(label, 0, 3, "steps")
             tokenizer = transformers.AutoTokenizer.from_pretrained(**where)
             progress(label, 1, 3, "steps")
-            loaded = transformers.AutoModelForCausalLM.from_pretrained(
-                **where, dtype=torch.float32
-            )
+            loaded = transformers.AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32)
         except (ValueError, KeyError, NotImplementedError, OSError) as error:
             raise ModelError(
                 f"{name}: transformers {transformers.__version__} cannot read this GGUF file: "
@@ -139,7 +136,7 @@ def _read_once_without_bar() -> Iterator[None]:
         yield
 
 
-def _unquantized(loaded: "transformers.PreTrainedModel") -> "transformers.PreTrainedModel":  # noqa: F821
+def _unquantized(loaded: "PreTrainedModel") -> "PreTrainedModel":
     """Return the same weights in a model that transformers agrees to save.
 
     `save_pretrained` refuses a model loaded from GGUF; one made from its configuration without the

@@ -138,10 +138,7 @@ def layer_neighbors(
     rows_at_once = max(1, BLOCK_BYTES // (8 * n_texts))
     for start in range(0, n_texts, rows_at_once):
         rows = np.arange(start, min(start + rows_at_once, n_texts))
-        if group is None:
-            block = unit[rows] @ unit.T
-        else:
-            block = (unit[group[rows]] @ unit.T)[:, group]
+        block = unit[rows] @ unit.T if group is None else (unit[group[rows]] @ unit.T)[:, group]
         block[np.arange(len(rows)), rows] = -np.inf
         chosen = _top_k(block, k)
         ids[rows] = chosen
@@ -177,9 +174,7 @@ def _distinct_unit_vectors(
     return scaled / np.linalg.norm(scaled, axis=1, keepdims=True), own_group
 
 
-def _top_k(
-    block: Float64[np.ndarray, "rows texts"], k: int
-) -> Integer[np.ndarray, "rows k"]:
+def _top_k(block: Float64[np.ndarray, "rows texts"], k: int) -> Integer[np.ndarray, "rows k"]:
     """Return the columns of the k largest values of each row, descending, ties to the lower column."""
     n_texts = block.shape[1]
     candidates = np.argpartition(-block, k - 1, axis=1)[:, :k]

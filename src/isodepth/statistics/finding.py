@@ -14,7 +14,7 @@ from isodepth.statistics.matching import LayerMatches
 from isodepth.statistics.null import null_model
 
 NULL_WIDENING = 2.3
-"""How much wider than the hypergeometric null the permutation null was at most, on hub-ridden graphs."""
+"""How much wider than the hypergeometric null the permutation null was, on graphs with hubs."""
 SIGNIFICANCE = 0.001
 """For chance (over all cells) and for the contrast; far from the doubtful region of either."""
 RISING = 0.7

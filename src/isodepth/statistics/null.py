@@ -72,8 +72,7 @@ def null_model(n_texts: int, k: int) -> NullModel:
     """
     if n_texts < 3 or not 1 <= k < n_texts:
         raise ParameterError(
-            f"null model: expected n_texts >= 3 and 1 <= k < n_texts; got n_texts = {n_texts}, "
-            f"k = {k}"
+            f"null model: expected n_texts >= 3 and 1 <= k < n_texts; got n_texts = {n_texts}, k = {k}"
         )
     others = n_texts - 1
     return NullModel(

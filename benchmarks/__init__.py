@@ -1,0 +1,1 @@
+"""Speed and memory, each with a baseline measured in the same run."""

@@ -1,0 +1,39 @@
+"""Every test runs with shapes and types of public functions checked (jaxtyping and beartype)."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from jaxtyping import install_import_hook
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+# before any isodepth module is imported, so that all of them are checked
+_HOOK = install_import_hook("isodepth", "beartype.beartype")
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(20250410)
+
+
+@pytest.fixture(autouse=True)
+def _own_folders(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Give every test its own cache and store; tests on real models share the user's cache."""
+    if request.node.get_closest_marker("real") is None:
+        monkeypatch.setenv("ISODEPTH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("ISODEPTH_STORE", str(tmp_path / "store"))
+
+
+@pytest.fixture
+def shared() -> Path:
+    """The folder of published matrices and real texts beside the checkout."""
+    if not SHARED.is_dir():
+        pytest.skip("the folder shared/ with reference data is not beside this checkout")
+    return SHARED
