@@ -39,8 +39,8 @@ test-real: $(VENV)/.installed-test  ## the tests on the offline catalogue's mode
 	$(BIN)/python -m pytest -m "real or slow"
 
 bench: $(VENV)/.installed-test  ## speed and memory against the plain way (about 12 minutes)
-	$(BIN)/python benchmarks/extraction.py
-	$(BIN)/python benchmarks/start_and_rerun.py
+	$(BIN)/python -m benchmarks.extraction
+	$(BIN)/python -m benchmarks.start_and_rerun
 
 clean:  ## remove .venv and what the demo wrote
 	rm -rf $(VENV) demo

@@ -1,6 +1,6 @@
 """Does fast extraction give what the plain way gives? Vectors and neighbors, every layer.
 
-    python benchmarks/agreement.py --texts FILE -n 512
+    python -m benchmarks.agreement [--texts FILE] [-n 512]
 
 Prints, per model, the largest relative difference of any vector, and the smallest share over layers
 of equal neighbor entries at k = 10, for capture="final_norm" (all layers) and capture="block" (all but

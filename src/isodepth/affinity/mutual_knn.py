@@ -13,7 +13,6 @@ same text. No n x n mask is built; the work is the number of agreements.
 Memory: two int32 arrays of n_texts and the counts.
 """
 
-import numba
 import numpy as np
 from jaxtyping import Int32, Int64, Integer
 
@@ -70,8 +69,10 @@ def mutual_knn_counts(
             f"left and right neighbors must agree in {shape_text(axes, left_ids[0])} (left); right "
             f"has {shape_text(axes, right_ids[0])}"
         )
+    from isodepth.affinity.kernels import count_shared  # compiles; a rerun from the store need not
+
     left, right = np.ascontiguousarray(left_ids), np.ascontiguousarray(right_ids)
-    counts: np.ndarray = _count_shared(left, right)
+    counts: np.ndarray = count_shared(left, right)
     return counts
 
 
@@ -104,33 +105,3 @@ def checked_ids(
             "(rows count from 0)"
         )
     return ids.astype(np.int32, copy=False)
-
-
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
-def _count_shared(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Count shared ids of all layer pairs: chain the left lists by id, then walk the right ones."""
-    n_left, n_texts, k = left.shape
-    n_right = right.shape[0]
-    counts = np.zeros((n_left, n_right), dtype=np.int64)
-    head = np.full(n_texts, -1, dtype=np.int32)
-    layer_of = np.empty(n_left * k, dtype=np.int32)
-    following = np.empty(n_left * k, dtype=np.int32)
-    for text in range(n_texts):
-        entry = 0
-        for i in range(n_left):
-            for position in range(k):
-                named = left[i, text, position]
-                layer_of[entry] = i
-                following[entry] = head[named]
-                head[named] = entry
-                entry += 1
-        for j in range(n_right):
-            for position in range(k):
-                entry = head[right[j, text, position]]
-                while entry >= 0:
-                    counts[layer_of[entry], j] += 1
-                    entry = following[entry]
-        for i in range(n_left):
-            for position in range(k):
-                head[left[i, text, position]] = -1
-    return counts

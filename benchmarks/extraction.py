@@ -1,0 +1,99 @@
+"""How much faster is extraction than the plain way, and how much memory does it take?
+
+    python -m benchmarks.extraction [--texts FILE] [-n 48] [--rounds 5]
+
+Per model and round, the plain way and isodepth read the same texts, one after the other; the ratio of a
+round is the quotient of their times. Printed: the median and range of the ratios, tokens per second,
+and the share of the machine's float32 matrix-product rate (measured in the same rounds) that the
+blocks' arithmetic reaches. Memory is the peak of a process of its own that extracts and keeps the
+result, over the bytes of its weights.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import time
+
+import torch
+
+from benchmarks.plain import plain_activations, plain_model
+from isodepth import extract, load_model, load_texts
+
+MODELS = ("smollm2-135m-instruct", "gemma-3-270m")
+
+MEMORY_CHILD = """
+import resource, json, sys
+from isodepth import extract, load_model, load_texts
+model = load_model(sys.argv[1])
+texts = load_texts(sys.argv[2], int(sys.argv[3]))
+extract(model, texts)
+weights = sum(p.numel() * p.element_size() for p in model.body.parameters())
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+print(json.dumps({"weights_bytes": weights, "peak_bytes": peak}))
+"""
+
+
+def matrix_rate() -> float:
+    """Return the float32 matrix-product rate of this moment, in operations per second."""
+    size = 1024
+    left, right = torch.randn(size, size), torch.randn(size, size)
+    times = []
+    for _ in range(12):
+        start = time.perf_counter()
+        left @ right
+        times.append(time.perf_counter() - start)
+    return 2 * size**3 / statistics.median(times[2:])
+
+
+def block_parameters(model: object) -> int:
+    return sum(p.numel() for block in model.blocks for p in block.parameters())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--texts", default="wikipedia")
+    parser.add_argument("-n", type=int, default=48)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--memory-n", type=int, default=512)
+    arguments = parser.parse_args()
+    texts = load_texts(arguments.texts, arguments.n)
+    for name in MODELS:
+        lm, tokenizer = plain_model(name)
+        model = load_model(name)
+        tokens = sum(len(ids) for ids in tokenizer(list(texts.texts))["input_ids"])
+        ratios, plain_rates, rates, shares = [], [], [], []
+        for _ in range(arguments.rounds):
+            start = time.perf_counter()
+            plain_activations(lm, tokenizer, texts.texts)
+            plain_seconds = time.perf_counter() - start
+            start = time.perf_counter()
+            # everything a user waits for: tokenizing, self-check, reading
+            extract(model, texts)
+            seconds = time.perf_counter() - start
+            ratios.append(plain_seconds / seconds)
+            plain_rates.append(tokens / plain_seconds)
+            rates.append(tokens / seconds)
+            shares.append(2 * block_parameters(model) * tokens / seconds / matrix_rate())
+        print(
+            f"{name}: {statistics.median(ratios):.2f} times the plain way "
+            f"({min(ratios):.2f} to {max(ratios):.2f} over {len(ratios)} rounds of {tokens:,} tokens); "
+            f"{statistics.median(rates):.0f} against {statistics.median(plain_rates):.0f} tokens/s; "
+            f"{statistics.median(shares):.0%} of the matrix-product rate",
+            flush=True,
+        )
+        del lm, model
+    for name in MODELS:
+        command = [sys.executable, "-c", MEMORY_CHILD, name, arguments.texts, str(arguments.memory_n)]
+        used = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+        above = (used["peak_bytes"] - used["weights_bytes"]) / 1e6
+        print(
+            f"{name}: peak {used['peak_bytes'] / 1e6:,.0f} MB with {arguments.memory_n} texts, the "
+            f"weights ({used['weights_bytes'] / 1e6:,.0f} MB) plus {above:,.0f} MB",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,5 @@
+"""``python -m isodepth``: the command line."""
+
+from isodepth.cli import main
+
+main()
