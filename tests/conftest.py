@@ -1,6 +1,7 @@
 """Every test runs with shapes and types of public functions checked (jaxtyping and beartype)."""
 
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,10 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 # before any isodepth module is imported, so that all of them are checked
 _HOOK = install_import_hook("isodepth", "beartype.beartype")
+
+# helpers beside this file are imported by name; importlib mode puts no folder on the path
+sys.path.insert(0, str(Path(__file__).parent))
+pytest_plugins = ["fixtures_models"]
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

@@ -7,6 +7,8 @@ import click
 
 from isodepth.cli.options import comparison_options
 
+N_TEXTS = 512
+
 
 @click.command(
     "compare",
@@ -20,8 +22,8 @@ Example:
 @click.argument("right")
 @click.option("--texts", required=True, help="Text set: catalogue name or file.")
 @click.option("--column", help="Column of a .jsonl, .csv or .parquet file that holds the texts.")
-@comparison_options(n=512, out="compare")
-def compare_command(left: str, right: str, texts: str, column: str | None, **options: Any) -> None:
+@comparison_options(n=N_TEXTS, out="compare")
+def compare_command(left: str, right: str, texts: str, **options: Any) -> None:
     """Compare all layers of two models by the nearest neighbors of the texts.
 
     LEFT and RIGHT are models: a catalogue name (see 'isodepth models'), a hub id "owner/name", a local
@@ -30,7 +32,7 @@ def compare_command(left: str, right: str, texts: str, column: str | None, **opt
 
     Writes the affinity matrix as picture and table, the most similar layers, and a summary.
     """
-    run_comparison(left, right, texts, column=column, **options)
+    run_comparison(left, right, texts, most_texts=N_TEXTS, **options)
 
 
 def run_comparison(
@@ -38,24 +40,31 @@ def run_comparison(
     right: str,
     texts: str,
     *,
-    n: int,
+    n: int | None,
+    most_texts: int,
+    seed: int,
     out: Path,
     column: str | None = None,
     **settings: Any,
 ) -> None:
-    """Run a comparison with progress bars, write its files and print what was found."""
+    """Run a comparison with progress bars, write its files and print what was found.
+
+    `most_texts` are sampled where `n` does not say how many, or all are read where there are fewer.
+    """
     from isodepth.cli.progress import ProgressDisplay
     from isodepth.cli.results import print_comparison
     from isodepth.models import MODELS
     from isodepth.pipeline import compare
+    from isodepth.texts import load_texts
 
     for name in dict.fromkeys((left, right)):
         entry = MODELS.get(name)
         if entry is not None and entry.notice and not entry.is_downloaded:
             click.echo(f"note: {entry.notice}", err=True)
     with ProgressDisplay() as progress:
-        comparison = compare(
-            left, right, texts, n=n or None, column=column, progress=progress, **settings
-        )
+        text_set = load_texts(texts, column=column, progress=progress)
+        if n is not None or len(text_set) > most_texts:
+            text_set = text_set.sample(n or most_texts, seed)
+        comparison = compare(left, right, text_set, progress=progress, **settings)
     paths = comparison.write(out)
     print_comparison(comparison, paths)

@@ -13,7 +13,10 @@ def comparison_options(*, n: int, out: str) -> Callable[[Command], Command]:
     """Return a decorator that adds the options of a comparison, with these defaults."""
     options = [
         click.option(
-            "-n", "n", default=n, show_default=True, help="How many texts to sample; 0 for all."
+            "-n",
+            "n",
+            type=click.IntRange(min=2),
+            help=f"How many texts to sample. Default: {n}, or all where there are fewer.",
         ),
         click.option("-k", "k", default=10, show_default=True, help="Neighbors per text."),
         click.option("--seed", default=1234, show_default=True, help="Seed of the sampling."),

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from isodepth.errors import ParameterError, UnknownNameError, listed, nearest_names
 from isodepth.progress import Progress, no_progress
 from isodepth.texts.catalogue import TEXT_SETS
@@ -30,11 +28,9 @@ def load_texts(
         .jsonl, .csv or .parquet file; or the texts themselves. A catalogue name wins over a file of
         that name; write ``./name`` for the file.
     n : int, optional
-        How many texts to sample: the texts are shuffled with `seed` and the first `n` taken. All,
-        in their own order, where it is left out.
+        How many texts to sample (`TextSet.sample`). All, in their own order, where it is left out.
     seed : int
-        Seed of NumPy's default generator. The permutation is the one that
-        ``datasets.Dataset.shuffle(seed)`` makes, so that equal data gives equal samples.
+        Of the sampling.
     column : str, optional
         Which column of a .jsonl, .csv or .parquet file holds the texts.
     progress : Progress
@@ -48,29 +44,10 @@ def load_texts(
         If texts are empty or the file cannot be read.
     ParameterError
         If `n` is below 2 or above the number of texts.
-
-    References
-    ----------
-    Wolfram & Schein 2025, section 3.1: 2048 texts; their pipeline shuffles with seed 1234. This
-    function differs in nothing.
     """
     texts, name, provenance = _read(name_or_path, column, progress)
     whole = TextSet.of(texts, name=name, provenance=provenance)
-    if n is None:
-        return whole
-    if not 2 <= n <= len(whole):
-        raise ParameterError(
-            f"{name}: n = {n:,} texts were asked for; expected 2 <= n <= {len(whole):,}, the number "
-            "of its texts",
-            hint=f"use -n {len(whole)}" if n > len(whole) else None,
-        )
-    order = np.random.default_rng(seed).permutation(len(whole))[:n]
-    sampling = {"n": n, "seed": seed, "from_n_texts": len(whole), "from_digest": whole.digest}
-    return TextSet.of(
-        [whole.texts[row] for row in order],
-        name=name,
-        provenance={**provenance, "sampling": sampling},
-    )
+    return whole if n is None else whole.sample(n, seed)
 
 
 def _read(

@@ -13,7 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from isodepth.errors import TextsError, listed
+import numpy as np
+
+from isodepth.errors import ParameterError, TextsError, listed
 
 
 def texts_digest(texts: Sequence[str]) -> str:
@@ -89,6 +91,41 @@ class TextSet:
             texts=tuple(texts),
             digest=texts_digest(texts),
             provenance=dict(provenance or {}),
+        )
+
+    def sample(self, n: int, seed: int = 1234) -> "TextSet":
+        """Return `n` of the texts: shuffled with `seed`, the first `n` taken.
+
+        Parameters
+        ----------
+        n : int
+            2 <= n <= number of texts.
+        seed : int
+            Of NumPy's default generator. The permutation is the one that
+            ``datasets.Dataset.shuffle(seed)`` makes, so that equal data gives equal samples.
+
+        Raises
+        ------
+        ParameterError
+            If `n` is out of range.
+
+        References
+        ----------
+        Wolfram & Schein 2025, section 3.1, and their pipeline, which shuffles with seed 1234. Differs
+        in nothing.
+        """
+        if not 2 <= n <= len(self):
+            raise ParameterError(
+                f"{self.name}: n = {n:,} texts were asked for; expected 2 <= n <= {len(self):,}, the "
+                "number of its texts",
+                hint=f"use -n {len(self)}" if n > len(self) else None,
+            )
+        order = np.random.default_rng(seed).permutation(len(self))[:n]
+        sampling = {"n": n, "seed": seed, "from_n_texts": len(self), "from_digest": self.digest}
+        return TextSet.of(
+            [self.texts[row] for row in order],
+            name=self.name,
+            provenance={**self.provenance, "sampling": sampling},
         )
 
     def __len__(self) -> int:

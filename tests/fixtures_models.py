@@ -1,0 +1,51 @@
+"""Folders of tiny random models, written once a session; tests that change one copy it first."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import tiny_models
+
+
+@pytest.fixture(scope="session")
+def llama_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_models.saved(tmp_path_factory.mktemp("models") / "tiny-llama")
+
+
+@pytest.fixture(scope="session")
+def gemma_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_models.saved(
+        tmp_path_factory.mktemp("models") / "tiny-gemma", tiny_models.gemma, seed=11
+    )
+
+
+@pytest.fixture(scope="session")
+def gpt2_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_models.saved(
+        tmp_path_factory.mktemp("models") / "tiny-gpt2", tiny_models.gpt2, seed=13
+    )
+
+
+@pytest.fixture(scope="session")
+def mamba_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_models.saved(
+        tmp_path_factory.mktemp("models") / "tiny-mamba", tiny_models.mamba, seed=17
+    )
+
+
+@pytest.fixture(scope="session")
+def bert_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_models.saved(
+        tmp_path_factory.mktemp("models") / "tiny-bert", tiny_models.bert, seed=19
+    )
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> Callable[[Path], Path]:
+    """Copy a model folder to this test's own folder, under the same name."""
+
+    def copy(folder: Path) -> Path:
+        return Path(shutil.copytree(folder, tmp_path / "copies" / folder.name))
+
+    return copy

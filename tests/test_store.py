@@ -1,0 +1,870 @@
+"""An artifact is whole or absent, damage is named, and long work goes on where it stopped."""
+
+import errno
+import json
+import os
+import re
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.numpy import load_file
+
+from isodepth import store as store_module
+from isodepth.errors import IsodepthError, StoreError
+from isodepth.store import (
+    ARRAYS,
+    MANIFEST,
+    DamagedArtifactWarning,
+    ResumableArray,
+    Store,
+    atomic_folder,
+    content_key,
+    default_store,
+    write_atomically,
+)
+
+STAGE = "neighbors"
+KEY = content_key({"stage": STAGE, "k": 7})
+OTHER_KEY = content_key({"stage": STAGE, "k": 11})
+MANIFEST_OF_TEST = {"model": "tiny", "provenance": {"seed": 13}}
+SHAPE = (3, 7, 5)  # layers, texts, units
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=7,
+)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+@pytest.fixture
+def values(rng: np.random.Generator) -> np.ndarray:
+    return rng.standard_normal(SHAPE).astype(np.float32)
+
+
+def written(store: Store, key: str = KEY) -> Path:
+    ids = np.arange(6, dtype=np.int64).reshape(2, 3)
+    return store.write(STAGE, key, arrays={"ids": ids}, manifest=MANIFEST_OF_TEST)
+
+
+def begun(store: Store) -> ResumableArray:
+    return store.begin("activations", KEY, shape=SHAPE, manifest=MANIFEST_OF_TEST)
+
+
+def reopened(store: Store) -> ResumableArray:
+    array = store.unfinished("activations", KEY)
+    assert array is not None
+    return array
+
+
+def write_rows(array: ResumableArray, values: np.ndarray, rows: list[int]) -> None:
+    array.write(np.array(rows), values[:, rows])
+
+
+def files_below(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def flip_byte(path: Path, position: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[position] ^= 0x01
+    path.write_bytes(data)
+
+
+def raises_os_error(number: int) -> Callable[..., Any]:
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return refuse
+
+
+def half_then_no_space(path: Path, data: Any, *args: object, **kwargs: object) -> None:
+    with path.open("wb") as file:
+        file.write((data if isinstance(data, bytes) else data.encode())[: len(data) // 2])
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def started(script: str, *arguments: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", script, *map(str, arguments)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+@pytest.fixture
+def process() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start scripts in other processes; whatever still runs at the end is killed."""
+    running: list[subprocess.Popen[str]] = []
+
+    def start(script: str, *arguments: object) -> subprocess.Popen[str]:
+        running.append(started(script, *arguments))
+        return running[-1]
+
+    yield start
+    for child in running:
+        if child.poll() is None:
+            child.kill()
+        child.wait()
+        assert child.stdin is not None
+        assert child.stdout is not None
+        child.stdin.close()
+        child.stdout.close()
+
+
+Start = Callable[..., subprocess.Popen[str]]
+
+
+# keys
+
+
+@given(st.dictionaries(st.text(max_size=5), JSON, max_size=5), st.randoms())
+def test_a_key_does_not_depend_on_the_order_of_its_parts(parts: dict[str, Any], random: Any) -> None:
+    names = list(parts)
+    random.shuffle(names)
+    assert content_key({name: parts[name] for name in names}) == content_key(parts)
+
+
+@given(JSON, JSON)
+def test_keys_are_equal_only_for_equal_parts(one: Any, other: Any) -> None:
+    same = json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+    assert (content_key({"part": one}) == content_key({"part": other})) is same
+
+
+def test_a_key_is_the_same_on_every_machine_and_day() -> None:
+    canonical = '{"k":7,"stage":"neighbors","\\u00fc":null}'
+    expected = sha256(canonical.encode()).hexdigest()[:32]
+    assert content_key({"stage": "neighbors", "ü": None, "k": 7}) == expected
+
+
+def test_a_number_that_is_not_finite_has_no_key() -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        content_key({"scale": float("nan")})
+
+
+# round trip
+
+
+def test_default_store_is_the_environment_variable(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ISODEPTH_STORE", str(tmp_path / "here"))
+    assert default_store() == tmp_path / "here"
+    assert Store().root == tmp_path / "here"
+    monkeypatch.delenv("ISODEPTH_STORE")
+    assert default_store().name == "store"
+    assert "isodepth" in default_store().parts
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "int64", "bool"])
+@pytest.mark.parametrize("shape", [(3, 5, 7), (11,), (), (0, 3)])
+def test_arrays_come_back_equal(
+    store: Store, rng: np.random.Generator, dtype: str, shape: tuple[int, ...]
+) -> None:
+    array = np.asarray(rng.integers(0, 2, size=shape)).astype(dtype)
+    store.write(STAGE, KEY, arrays={"ids": array}, manifest={})
+    artifact = store.read(STAGE, KEY)
+    assert artifact is not None
+    found = artifact.arrays["ids"]
+    assert (found.shape, found.dtype) == (array.shape, array.dtype)
+    np.testing.assert_array_equal(found, array)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "uint8", "complex64", ">f4"])
+def test_arrays_of_other_types_come_back_equal_or_are_refused_at_once(store: Store, dtype: str) -> None:
+    array = np.array([1, 0, 3]).astype(dtype)
+    try:
+        store.write(STAGE, KEY, arrays={"ids": array}, manifest={})
+    except IsodepthError as error:
+        assert "ids" in str(error)
+        assert not store.folder(STAGE, KEY).exists()
+        return
+    artifact = store.read(STAGE, KEY)
+    assert artifact is not None
+    np.testing.assert_array_equal(artifact.arrays["ids"], array)
+
+
+def test_arrays_in_any_memory_order_come_back_equal(store: Store, values: np.ndarray) -> None:
+    views = {"turned": values.transpose(2, 0, 1), "strided": values[::2, ::3], "whole": values}
+    store.write(STAGE, KEY, arrays=views, manifest={})
+    artifact = store.read(STAGE, KEY)
+    assert artifact is not None
+    for name, view in views.items():
+        np.testing.assert_array_equal(artifact.arrays[name], view)
+
+
+def test_arrays_are_read_only(store: Store) -> None:
+    written(store)
+    artifact = store.read(STAGE, KEY)
+    assert artifact is not None
+    with pytest.raises(ValueError, match="read-only"):
+        artifact.arrays["ids"][0, 0] = 1
+
+
+def test_manifest_holds_what_was_given_and_the_sums_of_the_files(store: Store) -> None:
+    folder = written(store)
+    artifact = store.read(STAGE, KEY)
+    assert artifact is not None
+    assert artifact.path == folder == store.root / STAGE / KEY
+    assert {name: artifact.manifest[name] for name in MANIFEST_OF_TEST} == MANIFEST_OF_TEST
+    data = (folder / ARRAYS).read_bytes()
+    assert artifact.manifest["files"] == {
+        ARRAYS: {"sha256": sha256(data).hexdigest(), "size_bytes": len(data)}
+    }
+    assert files_below(store.root) == [f"{STAGE}/{KEY}/{ARRAYS}", f"{STAGE}/{KEY}/{MANIFEST}"]
+
+
+def test_what_was_never_written_reads_as_none(store: Store) -> None:
+    assert store.read(STAGE, KEY) is None
+    assert store.keys(STAGE) == []
+    assert not store.root.exists()
+
+
+def test_keys_are_sorted_and_chosen_by_prefix(store: Store) -> None:
+    for key in ("b-k7", "a-k11", "a-k5"):
+        written(store, key)
+    (store.root / STAGE / ".a-unfinished").mkdir()
+    assert store.keys(STAGE) == ["a-k11", "a-k5", "b-k7"]
+    assert store.keys(STAGE, prefix="a-") == ["a-k11", "a-k5"]
+
+
+def test_a_second_write_keeps_the_first(store: Store) -> None:
+    before = {path.name: path.read_bytes() for path in written(store).iterdir()}
+    store.write(STAGE, KEY, arrays={"ids": np.zeros(3)}, manifest={})
+    assert {path.name: path.read_bytes() for path in (store.root / STAGE / KEY).iterdir()} == before
+    assert [path.name for path in (store.root / STAGE).iterdir()] == [KEY]
+
+
+# interrupted writes
+
+
+@pytest.mark.parametrize("interruption", [RuntimeError, KeyboardInterrupt])
+def test_an_interrupted_folder_is_not_there(store: Store, interruption: type[BaseException]) -> None:
+    folder = store.folder(STAGE, KEY)
+
+    def interrupted() -> None:
+        with atomic_folder(folder) as temporary:
+            (temporary / ARRAYS).write_bytes(b"half")
+            assert not folder.exists()
+            raise interruption
+
+    with pytest.raises(interruption):
+        interrupted()
+    assert list(folder.parent.iterdir()) == []
+
+
+def test_an_interrupted_file_keeps_the_old_content(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "report.json"
+    write_atomically(path, b"old")
+
+    def interrupted(temporary: Path, data: bytes) -> None:
+        with temporary.open("wb") as file:
+            file.write(data[:1])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "write_bytes", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_files_are_synced_before_they_get_their_name(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[object] = []
+    fsync, rename = os.fsync, Path.rename
+
+    def recorded_fsync(descriptor: int) -> None:
+        events.append(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    def recorded_rename(path: Path, target: Path) -> Path:
+        events.append("renamed")
+        return rename(path, target)
+
+    monkeypatch.setattr(os, "fsync", recorded_fsync)
+    monkeypatch.setattr(Path, "rename", recorded_rename)
+    folder = written(store)
+    before = events[: events.index("renamed")]
+    assert {path.stat().st_ino for path in folder.iterdir()} | {folder.stat().st_ino} <= set(before)
+    assert folder.parent.stat().st_ino in events[events.index("renamed") :]
+
+
+KILLED_IN_WRITE = """
+import os, signal, sys
+import numpy as np
+from isodepth import store
+
+def killed(folder, manifest):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+store._write_manifest = killed
+store.Store(sys.argv[1]).write("neighbors", sys.argv[2], arrays={"ids": np.arange(6)}, manifest={})
+"""
+
+
+def test_a_killed_write_is_not_there_and_can_be_done_again(store: Store, process: Start) -> None:
+    child = process(KILLED_IN_WRITE, store.root, KEY)
+    assert child.wait(30) == -signal.SIGKILL
+    assert any((store.root / STAGE).iterdir()), "the process was killed before it wrote anything"
+    assert store.read(STAGE, KEY) is None
+    assert store.keys(STAGE) == []
+    written(store)
+    assert store.read(STAGE, KEY) is not None
+
+
+WRITTEN_AT_ONCE = """
+import sys
+import numpy as np
+from isodepth import store
+
+original = store._write_manifest
+
+def after_the_other_has_begun(folder, manifest):
+    print("begun", flush=True)
+    sys.stdin.readline()
+    original(folder, manifest)
+
+store._write_manifest = after_the_other_has_begun
+store.Store(sys.argv[1]).write("neighbors", sys.argv[2], arrays={"ids": np.arange(6)}, manifest={"k": 7})
+"""
+
+
+def test_two_processes_may_write_the_same_key_at_once(store: Store, process: Start) -> None:
+    children = [process(WRITTEN_AT_ONCE, store.root, KEY) for _ in range(2)]
+    for child in children:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "begun\n"
+    for child in children:
+        child.communicate("go\n", timeout=30)
+    assert [child.returncode for child in children] == [0, 0]
+    artifact = store.read(STAGE, KEY)
+    assert artifact is not None
+    np.testing.assert_array_equal(artifact.arrays["ids"], np.arange(6))
+    assert [path.name for path in (store.root / STAGE).iterdir()] == [KEY]
+
+
+# damage
+
+DAMAGES: dict[str, tuple[str, Callable[[Path], object]]] = {
+    "first byte of the arrays": (ARRAYS, lambda path: flip_byte(path, 0)),
+    "last byte of the arrays": (ARRAYS, lambda path: flip_byte(path, -1)),
+    "truncated arrays": (ARRAYS, lambda path: os.truncate(path, path.stat().st_size - 1)),
+    "empty arrays": (ARRAYS, lambda path: os.truncate(path, 0)),
+    "no arrays": (ARRAYS, lambda path: path.unlink()),
+    "truncated manifest": (MANIFEST, lambda path: os.truncate(path, path.stat().st_size // 2)),
+    "empty manifest": (MANIFEST, lambda path: os.truncate(path, 0)),
+    "no manifest": (MANIFEST, lambda path: path.unlink()),
+    "manifest not UTF-8": (MANIFEST, lambda path: path.write_bytes(b"\xff\xfe\x00")),
+    "manifest of another form": (MANIFEST, lambda path: path.write_text("[1, 2]")),
+    "manifest without sums": (MANIFEST, lambda path: path.write_text('{"files": {"a": {}}}')),
+    "manifest without files": (MANIFEST, lambda path: path.write_text("{}")),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damage_is_named_and_set_aside_and_reads_as_none(store: Store, damage: str) -> None:
+    name, harm = DAMAGES[damage]
+    folder = written(store)
+    written(store, OTHER_KEY)
+    harm(folder / name)
+    remains = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.warns(DamagedArtifactWarning, match=re.escape(str(folder / name))) as caught:
+        assert store.read(STAGE, KEY) is None
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    (aside,) = (store.root / "damaged").iterdir()
+    assert str(aside) in str(caught[0].message)
+    assert {path.name: path.read_bytes() for path in (aside / "artifact").iterdir()} == remains
+    assert store.keys(STAGE) == [OTHER_KEY]
+    assert store.read(STAGE, OTHER_KEY) is not None
+    written(store)
+    assert store.read(STAGE, KEY) is not None
+
+
+def test_damage_of_the_arrays_tells_both_sums(store: Store) -> None:
+    folder = written(store)
+    expected = sha256((folder / ARRAYS).read_bytes()).hexdigest()
+    flip_byte(folder / ARRAYS, -1)
+    found = sha256((folder / ARRAYS).read_bytes()).hexdigest()
+    with pytest.warns(DamagedArtifactWarning, match=f"{found}.*{expected}"):
+        store.read(STAGE, KEY)
+
+
+def test_any_flipped_byte_of_a_manifest_is_noticed(store: Store) -> None:
+    folder = written(store)
+    good = (folder / MANIFEST).read_bytes()
+    unnoticed = []
+    for position in range(len(good)):
+        folder.mkdir(exist_ok=True)
+        if not (folder / ARRAYS).exists():
+            shutil.copy(store.folder(STAGE, "copy") / ARRAYS, folder / ARRAYS)
+        elif not store.folder(STAGE, "copy").exists():
+            shutil.copytree(folder, store.folder(STAGE, "copy"))
+        (folder / MANIFEST).write_bytes(good)
+        flip_byte(folder / MANIFEST, position)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DamagedArtifactWarning)
+            if store.read(STAGE, KEY) is not None:
+                unnoticed.append(good[max(0, position - 5) : position + 5])
+    assert unnoticed == []
+
+
+def test_damage_that_another_process_set_aside_first_reads_as_none(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = written(store)
+    flip_byte(folder / ARRAYS, -1)
+    noticed = store_module._damage
+
+    def noticed_by_two(folder: Path) -> str | None:
+        problem = noticed(folder)
+        shutil.rmtree(folder)
+        return problem
+
+    monkeypatch.setattr(store_module, "_damage", noticed_by_two)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DamagedArtifactWarning)
+        assert store.read(STAGE, KEY) is None
+
+
+@pytest.mark.parametrize("name", [MANIFEST, ARRAYS])
+def test_a_file_that_may_not_be_read_is_not_called_damaged(
+    store: Store, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    folder = written(store)
+    opened = Path.open
+
+    def refused(path: Path, *args: Any, **kwargs: Any) -> Any:
+        if path.name == name:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return opened(path, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", refused)
+        with pytest.raises(StoreError, match=re.escape(str(folder))):
+            store.read(STAGE, KEY)
+    assert store.read(STAGE, KEY) is not None
+
+
+# no space, no permission
+
+
+def assert_no_space(error: StoreError, path: Path) -> None:
+    assert f"no space left on the disk that holds {path}" in error.message
+    assert error.hint is not None
+    assert "free some space" in error.hint
+    assert "--store or ISODEPTH_STORE" in error.hint
+    assert isinstance(error.__cause__, OSError)
+
+
+@pytest.mark.parametrize("method", ["write_bytes", "write_text"])
+def test_no_space_for_an_artifact_leaves_nothing(
+    store: Store, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    written(store, OTHER_KEY)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, method, half_then_no_space)
+        with pytest.raises(StoreError) as caught:
+            written(store)
+    assert_no_space(caught.value, store.folder(STAGE, KEY))
+    assert [path.name for path in (store.root / STAGE).iterdir()] == [OTHER_KEY]
+    assert store.read(STAGE, OTHER_KEY) is not None
+
+
+def test_no_space_for_a_file_keeps_the_old_content(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "report.json"
+    write_atomically(path, b"old")
+    monkeypatch.setattr(Path, "write_bytes", half_then_no_space)
+    with pytest.raises(StoreError) as caught:
+        write_atomically(path, b"newer")
+    assert_no_space(caught.value, path)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_no_space_for_rows_keeps_the_earlier_rows(
+    store: Store, values: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    array = begun(store)
+    write_rows(array, values, [0, 1])
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", raises_os_error(errno.ENOSPC))
+        with pytest.raises(StoreError) as caught:
+            write_rows(array, values, [2, 3])
+    assert_no_space(caught.value, array.folder)
+    for same in (array, reopened(store)):
+        assert same.missing.tolist() == [2, 3, 4, 5, 6]
+    np.testing.assert_array_equal(reopened(store).values()[:, :2], values[:, :2])
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EROFS])
+def test_no_permission_names_the_place_and_the_other_choices(
+    store: Store, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    monkeypatch.setattr(Path, "mkdir", raises_os_error(number))
+    with pytest.raises(StoreError) as caught:
+        written(store)
+    assert caught.value.message == (
+        f"not allowed to write {store.folder(STAGE, KEY)}: {os.strerror(number)}"
+    )
+    assert caught.value.hint is not None
+    assert "--out, --store, ISODEPTH_STORE or ISODEPTH_CACHE" in caught.value.hint
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write everywhere")
+def test_a_folder_without_write_permission_is_a_store_error(store: Store) -> None:
+    store.root.mkdir()
+    store.root.chmod(0o555)
+    with pytest.raises(StoreError, match="not allowed to write"):
+        written(store)
+
+
+def test_a_store_that_is_a_file_is_a_store_error(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("not a store")
+    with pytest.raises(StoreError, match=r"notes\.txt"):
+        written(Store(tmp_path / "notes.txt"))
+
+
+def test_other_errors_of_the_system_pass_as_they_are(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "mkdir", raises_os_error(errno.EIO))
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)) as caught:
+        written(store)
+    assert caught.value.errno == errno.EIO
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o027, 0o077])
+def test_modes_respect_the_umask(store: Store, tmp_path: Path, values: np.ndarray, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        folder = written(store)
+        array = begun(store)
+        write_rows(array, values, list(range(SHAPE[1])))
+        adopted = store.adopt("activations", KEY, array)
+        write_atomically(tmp_path / "report.json", b"{}")
+        assert os.umask(umask) == umask, "the process's umask was changed"
+    finally:
+        os.umask(before)
+    files = [*folder.iterdir(), *adopted.iterdir(), tmp_path / "report.json"]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o666 & ~umask}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (folder, adopted)} == {0o777 & ~umask}
+
+
+# locks
+
+HOLDS_A_LOCK = """
+import sys
+from pathlib import Path
+from isodepth.store import Store
+
+def waiting():
+    print("waiting", flush=True)
+
+with Store(sys.argv[1]).lock("neighbors", sys.argv[2], waiting=waiting):
+    print("held", flush=True)
+    sys.stdin.readline()
+    Path(sys.argv[3]).write_text("done")
+"""
+
+
+def never() -> None:
+    raise AssertionError("waited for a lock that nobody holds")
+
+
+def test_a_free_lock_is_taken_at_once_and_given_back(store: Store) -> None:
+    for _ in range(2):
+        with store.lock(STAGE, KEY, waiting=never), store.lock(STAGE, OTHER_KEY, waiting=never):
+            pass
+
+
+def test_a_lock_is_given_back_after_an_error(store: Store) -> None:
+    with pytest.raises(KeyError), store.lock(STAGE, KEY, waiting=never):
+        raise KeyError
+    with store.lock(STAGE, KEY, waiting=never):
+        pass
+
+
+def test_a_second_process_says_that_it_waits_and_then_goes_on(
+    store: Store, tmp_path: Path, process: Start
+) -> None:
+    holder = process(HOLDS_A_LOCK, store.root, KEY, tmp_path / "done")
+    assert holder.stdin is not None
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    waited: list[bool] = []
+
+    def waiting() -> None:
+        assert holder.stdin is not None
+        waited.append((tmp_path / "done").exists())
+        holder.stdin.write("let go\n")
+        holder.stdin.flush()
+
+    with store.lock(STAGE, KEY, waiting=waiting):
+        assert (tmp_path / "done").read_text() == "done"
+    assert waited == [False]
+
+
+def test_a_killed_process_holds_no_lock(store: Store, tmp_path: Path, process: Start) -> None:
+    holder = process(HOLDS_A_LOCK, store.root, KEY, tmp_path / "done")
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    holder.kill()
+    holder.wait()
+    with store.lock(STAGE, KEY, waiting=never):
+        assert not (tmp_path / "done").exists()
+
+
+# resumable arrays
+
+
+def test_a_new_array_lacks_every_row(store: Store) -> None:
+    assert store.unfinished("activations", KEY) is None
+    array = begun(store)
+    for same in (array, reopened(store)):
+        assert same.missing.tolist() == list(range(SHAPE[1]))
+        assert same.missing.dtype == np.int64
+        assert same.values().shape == SHAPE
+        assert (same.shape, same.manifest) == (SHAPE, MANIFEST_OF_TEST)
+    assert store.read("activations", KEY) is None
+
+
+def test_begin_replaces_what_was_there(store: Store, values: np.ndarray) -> None:
+    write_rows(begun(store), values, [0, 1])
+    array = begun(store)
+    assert array.missing.tolist() == list(range(SHAPE[1]))
+    assert not array.values().any()
+
+
+@given(st.data())
+def test_rows_survive_reopening_in_any_order(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    store = Store(tmp_path_factory.mktemp("store"))
+    values = np.arange(np.prod(SHAPE), dtype=np.float32).reshape(SHAPE) + 1
+    order = data.draw(st.permutations(range(SHAPE[1])))
+    cut = data.draw(st.integers(0, SHAPE[1]))
+    array = begun(store)
+    for rows in (order[: cut // 2], order[cut // 2 : cut]):
+        write_rows(array, values, list(rows))
+    found = reopened(store)
+    assert found.missing.tolist() == sorted(order[cut:])
+    np.testing.assert_array_equal(found.values()[:, order[:cut]], values[:, order[:cut]])
+    assert not found.values()[:, order[cut:]].any()
+    write_rows(found, values, found.missing.tolist())
+    assert reopened(store).missing.size == 0
+    np.testing.assert_array_equal(found.values(), values)
+
+
+def test_rows_given_in_other_types_and_orders_are_stored_as_float32(
+    store: Store, values: np.ndarray
+) -> None:
+    array = begun(store)
+    array.write(np.arange(SHAPE[1]), np.asfortranarray(values.astype(np.float64)))
+    assert reopened(store).missing.size == 0
+    np.testing.assert_array_equal(array.values(), values)
+
+
+def test_writes_that_the_system_cuts_short_are_continued(
+    store: Store, values: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pwrite = os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda file, data, start: pwrite(file, data[:3], start))
+    array = begun(store)
+    write_rows(array, values, list(range(SHAPE[1])))
+    np.testing.assert_array_equal(array.values(), values)
+
+
+def test_a_journal_line_cut_short_costs_only_its_rows(store: Store, values: np.ndarray) -> None:
+    array = begun(store)
+    write_rows(array, values, [4, 2])
+    write_rows(array, values, [0, 6])
+    journal = array.folder / ResumableArray.JOURNAL
+    first = journal.read_text().splitlines(keepends=True)[0]
+    for length in range(len(first), journal.stat().st_size - 1):
+        os.truncate(journal, journal.stat().st_size - 1)
+        if not journal.read_bytes().endswith(b"\n"):
+            assert length >= len(first)
+        found = ResumableArray.found(array.folder)
+        assert found is not None
+        assert set(found.missing.tolist()) >= {1, 3, 5}
+        assert not {4, 2} & set(found.missing.tolist())
+        text = journal.read_text()
+        if len(text) <= len(first) + 2:
+            break
+        journal.write_text(text[:-1])
+
+
+def test_rows_written_after_a_journal_line_cut_short_are_kept(store: Store, values: np.ndarray) -> None:
+    array = begun(store)
+    write_rows(array, values, [4, 2])
+    write_rows(array, values, [0, 6])
+    journal = array.folder / ResumableArray.JOURNAL
+    os.truncate(journal, journal.stat().st_size - 5)
+    found = reopened(store)
+    assert found.missing.tolist() == [0, 1, 3, 5, 6]
+    write_rows(found, values, [0, 1])
+    assert reopened(store).missing.tolist() == [3, 5, 6]
+
+
+def test_no_flipped_byte_of_the_journal_stops_or_misleads(store: Store, values: np.ndarray) -> None:
+    array = begun(store)
+    write_rows(array, values, [4, 2])
+    journal = array.folder / ResumableArray.JOURNAL
+    good = journal.read_bytes()
+    for position in range(len(good)):
+        for flip in (0x01, 0x04, 0x80):
+            data = bytearray(good)
+            data[position] ^= flip
+            journal.write_bytes(data)
+            assert {0, 1, 3, 5, 6} <= set(reopened(store).missing.tolist())
+
+
+@pytest.mark.parametrize(
+    "rows", ["[1.4]", '["a"]', "[null]", "[[1]]", "[-1]", "[7]", "[1e3]", "7", "{}", "null"]
+)
+def test_a_journal_line_with_impossible_rows_is_passed_over(
+    store: Store, values: np.ndarray, rows: str
+) -> None:
+    array = begun(store)
+    write_rows(array, values, [4, 2])
+    with (array.folder / ResumableArray.JOURNAL).open("a") as journal:
+        journal.write(f'{{"rows": {rows}, "sums": ["00"]}}\n')
+    assert reopened(store).missing.tolist() == [0, 1, 3, 5, 6]
+
+
+@pytest.mark.parametrize("layer", range(SHAPE[0]))
+def test_a_flipped_byte_makes_its_row_missing_again(
+    store: Store, values: np.ndarray, layer: int
+) -> None:
+    array = begun(store)
+    write_rows(array, values, list(range(SHAPE[1])))
+    row, unit = 5, 3
+    flip_byte(array.folder / ARRAYS, -4 * (np.prod(SHAPE) - (layer * 7 + row) * 5 - unit))
+    found = reopened(store)
+    assert found.missing.tolist() == [row]
+    write_rows(found, values, [row])
+    assert reopened(store).missing.size == 0
+    np.testing.assert_array_equal(found.values(), values)
+
+
+UNUSABLE: dict[str, tuple[str, Callable[[Path], object]]] = {
+    "truncated data": (ARRAYS, lambda path: os.truncate(path, path.stat().st_size - 1)),
+    "longer data": (ARRAYS, lambda path: os.truncate(path, path.stat().st_size + 1)),
+    "no data": (ARRAYS, lambda path: path.unlink()),
+    "damaged header": (ARRAYS, lambda path: flip_byte(path, 11)),
+    "damaged header length": (ARRAYS, lambda path: flip_byte(path, 0)),
+    "truncated manifest": (MANIFEST, lambda path: os.truncate(path, 9)),
+    "no manifest": (MANIFEST, lambda path: path.unlink()),
+    "manifest of another form": (MANIFEST, lambda path: path.write_text("[]")),
+    "manifest of another shape": (
+        MANIFEST,
+        lambda path: path.write_text('{"shape": [7], "manifest": {}}'),
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", UNUSABLE)
+def test_an_unusable_array_is_begun_anew(store: Store, values: np.ndarray, damage: str) -> None:
+    name, harm = UNUSABLE[damage]
+    array = begun(store)
+    write_rows(array, values, [0, 1])
+    harm(array.folder / name)
+    assert store.unfinished("activations", KEY) is None
+    assert begun(store).missing.tolist() == list(range(SHAPE[1]))
+
+
+KILLED_IN_ROWS = """
+import os, signal, sys
+import numpy as np
+from isodepth import store
+
+array = store.Store(sys.argv[1]).begin("activations", sys.argv[2], shape=(3, 7, 5), manifest={})
+array.write(np.array([4, 2]), np.full((3, 2, 5), 13.0))
+calls = []
+
+def killed(values):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+store._row_sum = killed
+array.write(np.array([0, 6]), np.full((3, 2, 5), 17.0))
+"""
+
+
+def test_rows_of_a_killed_process_are_kept_up_to_its_last_journal_line(
+    store: Store, process: Start
+) -> None:
+    assert process(KILLED_IN_ROWS, store.root, KEY).wait(30) == -signal.SIGKILL
+    found = reopened(store)
+    assert found.missing.tolist() == [0, 1, 3, 5, 6]
+    assert (found.values()[:, [4, 2]] == 13).all()
+
+
+def test_an_adopted_array_is_an_artifact_that_others_can_load(store: Store, values: np.ndarray) -> None:
+    array = begun(store)
+    write_rows(array, values, list(range(SHAPE[1])))
+    folder = store.adopt("activations", KEY, array)
+    artifact = store.read("activations", KEY)
+    assert artifact is not None
+    assert artifact.path == folder
+    assert list(artifact.arrays) == [ResumableArray.NAME]
+    np.testing.assert_array_equal(artifact.arrays[ResumableArray.NAME], values)
+    assert artifact.manifest.items() >= MANIFEST_OF_TEST.items()
+    loaded = load_file(folder / ARRAYS)
+    np.testing.assert_array_equal(loaded[ResumableArray.NAME], values)
+    assert store.unfinished("activations", KEY) is None
+    assert not array.folder.exists()
+
+
+def test_an_array_adopted_twice_keeps_the_first(store: Store, values: np.ndarray) -> None:
+    for part in (values, values + 1):
+        array = begun(store)
+        write_rows(array, part, list(range(SHAPE[1])))
+        store.adopt("activations", KEY, array)
+    artifact = store.read("activations", KEY)
+    assert artifact is not None
+    np.testing.assert_array_equal(artifact.arrays[ResumableArray.NAME], values)
+
+
+@pytest.mark.parametrize("failing", ["_write_manifest", "_sync_file"])
+def test_an_adoption_that_fails_loses_no_row(
+    store: Store, values: np.ndarray, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    array = begun(store)
+    write_rows(array, values, list(range(SHAPE[1])))
+    with monkeypatch.context() as patch:
+        patch.setattr(store_module, failing, raises_os_error(errno.ENOSPC))
+        with pytest.raises(StoreError, match=r"What was finished before is kept\."):
+            store.adopt("activations", KEY, array)
+    assert store.read("activations", KEY) is None
+    assert reopened(store).missing.size == 0
+    np.testing.assert_array_equal(reopened(store).values(), values)
+
+
+def test_discard_removes_the_array_and_nothing_else(store: Store, values: np.ndarray) -> None:
+    written(store)
+    array = begun(store)
+    write_rows(array, values, [0])
+    array.discard()
+    assert store.unfinished("activations", KEY) is None
+    assert files_below(store.root) == [f"{STAGE}/{KEY}/{ARRAYS}", f"{STAGE}/{KEY}/{MANIFEST}"]
+    array.discard()
