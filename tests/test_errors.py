@@ -87,7 +87,9 @@ def test_part_of_a_name_finds_it_however_long_it_is() -> None:
 
 
 @given(
-    st.text("abcXY-1", max_size=11), st.lists(st.text("abcXY-1", min_size=1), max_size=7), st.integers(1, 5)
+    st.text("abcXY-1", max_size=11),
+    st.lists(st.text("abcXY-1", min_size=1), max_size=7),
+    st.integers(1, 5),
 )
 def test_nearest_names_are_a_few_distinct_known_names(name: str, known: list[str], n: int) -> None:
     found = nearest_names(name, known, n=n)

@@ -4,9 +4,10 @@ A `Progress` is any callable ``(label, done, total, unit)``. The library calls i
 line draws bars from it; `no_progress` ignores it.
 """
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
+@runtime_checkable
 class Progress(Protocol):
     """Receives how far a piece of work is."""
 

@@ -32,11 +32,17 @@ import filelock
 import numpy as np
 import platformdirs
 
-from isodepth.errors import IsodepthWarning, StoreError
+from isodepth.errors import IsodepthWarning, ParameterError, StoreError, listed
 
 MANIFEST = "manifest.json"
 ARRAYS = "arrays.safetensors"
-SAFETENSORS_TYPES = {"F32": "<f4", "F64": "<f8", "I32": "<i4", "I64": "<i8", "BOOL": "|b1"}
+SAFETENSORS_TYPES: dict[str, np.dtype[Any]] = {
+    "F32": np.dtype("<f4"),
+    "F64": np.dtype("<f8"),
+    "I32": np.dtype("<i4"),
+    "I64": np.dtype("<i8"),
+    "BOOL": np.dtype("?"),
+}
 
 
 class DamagedArtifactWarning(IsodepthWarning):
@@ -60,9 +66,14 @@ def storage_errors(path: Path) -> Iterator[None]:
             ) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise StoreError(
-                f"not allowed to write {path}: {error.strerror}",
-                hint="choose a folder that you can write, with --out, --store, ISODEPTH_STORE or "
-                "ISODEPTH_CACHE.",
+                f"no permission to read or write {path}: {error.strerror}",
+                hint="choose a folder that you can read and write, with --out, --store, ISODEPTH_STORE "
+                "or ISODEPTH_CACHE.",
+            ) from error
+        if isinstance(error, (NotADirectoryError, FileExistsError)):
+            raise StoreError(
+                f"a file stands where a folder is needed: {error.filename or path}",
+                hint="choose another folder with --out, --store, ISODEPTH_STORE or ISODEPTH_CACHE.",
             ) from error
         raise
 
@@ -205,12 +216,25 @@ class Store:
         arrays: Mapping[str, np.ndarray],
         manifest: Mapping[str, Any],
     ) -> Path:
-        """Store arrays and their manifest; return the artifact's folder."""
+        """Store arrays and their manifest; return the artifact's folder.
+
+        Raises
+        ------
+        ParameterError
+            If an array's type is none of float32, float64, int32, int64 and bool.
+        """
         from safetensors.numpy import save
 
+        storable = SAFETENSORS_TYPES.values()
+        for name, array in arrays.items():
+            if array.dtype.newbyteorder("=") not in storable:
+                raise ParameterError(
+                    f"array {name!r} of {stage} cannot be stored: expected "
+                    f"{listed([dtype.name for dtype in storable])}; got {array.dtype}"
+                )
         folder = self.folder(stage, key)
         with atomic_folder(folder) as temporary:
-            data = save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
+            data = save({name: np.require(array, requirements="C") for name, array in arrays.items()})
             (temporary / ARRAYS).write_bytes(data)
             _write_manifest(temporary, manifest)
         return folder
@@ -222,10 +246,11 @@ class Store:
         ``<root>/damaged/``, and counts as absent.
         """
         folder = self.folder(stage, key)
-        manifest = self._verified_manifest(stage, key)
-        if manifest is None:
-            return None
-        arrays = _mapped_arrays(folder / ARRAYS)
+        with storage_errors(folder):
+            manifest = self._verified_manifest(stage, key)
+            if manifest is None:
+                return None
+            arrays = _mapped_arrays(folder / ARRAYS)
         return Artifact(arrays=arrays, manifest=manifest, path=folder)
 
     def _verified_manifest(self, stage: str, key: str) -> dict[str, Any] | None:
@@ -234,13 +259,15 @@ class Store:
             return None
         problem = _damage(folder)
         if problem is None:
-            manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-            return manifest
-        with storage_errors(self.root):
-            aside = self.root / "damaged"
-            aside.mkdir(parents=True, exist_ok=True)
-            target = Path(tempfile.mkdtemp(dir=aside, prefix=f"{stage}-{key}-"))
+            return _unsealed((folder / MANIFEST).read_text(encoding="utf-8"))
+        aside = self.root / "damaged"
+        aside.mkdir(parents=True, exist_ok=True)
+        target = Path(tempfile.mkdtemp(dir=aside, prefix=f"{stage}-{key}-"))
+        try:
             folder.rename(target / "artifact")
+        except FileNotFoundError:  # another process was first to set it aside
+            target.rmdir()
+            return None
         warnings.warn(
             f"damaged file in the store: {problem}. It was moved to {target} and is computed again.",
             DamagedArtifactWarning,
@@ -261,11 +288,12 @@ class Store:
         with storage_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(folder / f"{stage}-{key}.lock")
-        try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout:
-            waiting()
-            lock.acquire()
+        with storage_errors(folder):
+            try:
+                lock.acquire(timeout=0)
+            except filelock.Timeout:
+                waiting()
+                lock.acquire()
         try:
             yield
         finally:
@@ -285,39 +313,76 @@ class Store:
         return self.root / "unfinished" / f"{stage}-{key}"
 
     def adopt(self, stage: str, key: str, array: "ResumableArray") -> Path:
-        """Make a completed `ResumableArray` an artifact of the store; return its folder."""
+        """Make a completed `ResumableArray` an artifact of the store; return its folder.
+
+        Raises
+        ------
+        ParameterError
+            If rows are missing.
+        """
+        if array.missing.size:
+            raise ParameterError(
+                f"the array in {array.folder} is not complete: {array.missing.size:,} of "
+                f"{array.shape[1]:,} texts are missing"
+            )
         folder = self.folder(stage, key)
         with atomic_folder(folder) as temporary:
-            (array.folder / ARRAYS).rename(temporary / ARRAYS)
+            _link_or_copy(array.folder / ARRAYS, temporary / ARRAYS)
             _write_manifest(temporary, array.manifest)
         array.discard()
         return folder
 
 
+def _link_or_copy(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without hard links
+        shutil.copyfile(source, target)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sealed(content: Mapping[str, Any]) -> str:
+    """Return JSON text with a checksum of its own content."""
+    content = json.loads(json.dumps(content, allow_nan=False))  # as it will be read
+    return json.dumps({**content, "seal": content_key(content)}, indent=1, allow_nan=False)
+
+
+def _unsealed(text: str) -> dict[str, Any]:
+    """Return the content of sealed JSON text; raise ValueError where it was changed."""
+    content: dict[str, Any] = json.loads(text)
+    if not isinstance(content, dict) or "seal" not in content:
+        raise ValueError("it has no seal")
+    seal = content.pop("seal")
+    if seal != content_key(content):
+        raise ValueError("its content does not fit its seal")
+    return content
+
+
 def _write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
-    files = {}
-    for path in sorted(folder.iterdir()):
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        files[path.name] = {"sha256": digest, "size_bytes": path.stat().st_size}
-    text = json.dumps({**manifest, "files": files}, indent=1, allow_nan=False)
-    (folder / MANIFEST).write_text(text, encoding="utf-8")
+    files = {
+        path.name: {"sha256": _digest(path), "size_bytes": path.stat().st_size}
+        for path in sorted(folder.iterdir())
+    }
+    (folder / MANIFEST).write_text(_sealed({**manifest, "files": files}), encoding="utf-8")
 
 
 def _damage(folder: Path) -> str | None:
     """Return what is wrong with an artifact, naming the file, or None."""
     manifest_path = folder / MANIFEST
     try:
-        files = json.loads(manifest_path.read_text(encoding="utf-8"))["files"]
+        files = _unsealed(manifest_path.read_text(encoding="utf-8"))["files"]
         expected = {name: entry["sha256"] for name, entry in files.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError) as error:
         return f"{manifest_path} cannot be read ({error})"
     for name, digest in expected.items():
         path = folder / name
         if not path.is_file():
             return f"{path} is missing"
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+        found = _digest(path)
         if found != digest:
             return f"{path} has sha256 {found}, its manifest says {digest}"
     return None
@@ -329,16 +394,16 @@ def _mapped_arrays(path: Path) -> dict[str, np.ndarray]:
         length = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(length))
     header.pop("__metadata__", None)
-    return {
-        name: np.memmap(
-            path,
-            dtype=SAFETENSORS_TYPES[entry["dtype"]],
-            mode="r",
-            offset=8 + length + entry["data_offsets"][0],
-            shape=tuple(entry["shape"]),
-        )
-        for name, entry in header.items()
-    }
+    arrays: dict[str, np.ndarray] = {}
+    for name, entry in header.items():
+        dtype, shape = SAFETENSORS_TYPES[entry["dtype"]], tuple(entry["shape"])
+        offset = 8 + length + entry["data_offsets"][0]
+        if 0 in shape:  # nothing to map
+            arrays[name] = np.empty(shape, dtype)
+        else:
+            arrays[name] = np.memmap(path, dtype, mode="r", offset=offset, shape=shape or (1,))
+            arrays[name] = arrays[name].reshape(shape)
+    return arrays
 
 
 class ResumableArray:
@@ -372,7 +437,7 @@ class ResumableArray:
                 with (temporary / ARRAYS).open("wb") as file:
                     file.write(header)
                     file.truncate(len(header) + 4 * int(np.prod(shape)))
-                text = json.dumps({"shape": list(shape), "manifest": manifest}, allow_nan=False)
+                text = _sealed({"shape": list(shape), "manifest": dict(manifest)})
                 (temporary / MANIFEST).write_text(text, encoding="utf-8")
         return cls(folder, shape, dict(manifest))
 
@@ -380,12 +445,15 @@ class ResumableArray:
     def found(cls, folder: Path) -> "ResumableArray | None":
         """Return the array in `folder` with its finished rows, or None where none is usable."""
         try:
-            described = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+            described = _unsealed((folder / MANIFEST).read_text(encoding="utf-8"))
             array = cls(folder, tuple(described["shape"]), described["manifest"])
-            size = (folder / ARRAYS).stat().st_size
+            header = _safetensors_header(cls.NAME, array.shape)
+            with (folder / ARRAYS).open("rb") as file:
+                whole = file.read(len(header)) == header
+                size = file.seek(0, os.SEEK_END)
         except (OSError, ValueError, KeyError, TypeError, IndexError):
             return None  # absent, or damaged: it is begun anew
-        if size != array._offset + 4 * int(np.prod(array.shape)):
+        if not whole or size != len(header) + 4 * int(np.prod(array.shape)):
             return None
         array._recover()
         return array
@@ -441,7 +509,8 @@ class ResumableArray:
             except (ValueError, KeyError, TypeError):
                 continue  # a line cut short by a crash: its rows are computed again
             for row, expected in pairs:
-                if 0 <= row < self.shape[1] and _row_sum(values[:, row]) == expected:
+                known = isinstance(row, int) and 0 <= row < self.shape[1]
+                if known and _row_sum(values[:, row]) == expected:
                     self._done[row] = True
 
     def discard(self) -> None:

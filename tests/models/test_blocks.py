@@ -3,9 +3,9 @@
 from typing import Any
 
 import pytest
-import tiny_models
 import torch
 
+import tiny_models
 from isodepth.errors import ModelError
 from isodepth.models.blocks import decoder_blocks
 

@@ -4,8 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import tiny_models
 
+import tiny_models
 from isodepth import load_model
 from isodepth.errors import DownloadError
 from isodepth.models import MODELS, CatalogueModel, resolve_model

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import tiny_models
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
+import tiny_models
 from isodepth import load_model
 from isodepth.errors import ModelError
 from isodepth.models import resolve_model

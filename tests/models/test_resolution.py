@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import tiny_models
 from safetensors.torch import load_file, save_file
 
+import tiny_models
 from isodepth.errors import DownloadError, ModelError, UnknownNameError
 from isodepth.models import MODELS, resolve_model
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isodepth.errors import TextsError, UnknownNameError
@@ -179,7 +179,7 @@ def test_a_choice_of_columns_without_text_must_be_made_by_the_user(tmp_path: Pat
 
 def test_csv_rows_that_end_before_the_column_are_listed(tmp_path: Path):
     path = written(tmp_path, "a.csv", b"id,text\n1,one\n2\n3,three\n4\n")
-    with pytest.raises(TextsError, match=r"no column 'text' in row 2, 4$"):
+    with pytest.raises(TextsError, match=r"expected 2 fields \(id, text\); row 2, 4 has fewer or more"):
         read_texts_file(path)
 
 
@@ -276,6 +276,7 @@ def test_a_file_that_cannot_be_opened_is_an_error_of_the_texts(tmp_path: Path, e
 texts_of_any_kind = st.lists(st.text(max_size=17), min_size=2, max_size=7)
 
 
+@settings(deadline=None)
 @given(texts_of_any_kind)
 def test_any_unicode_comes_back_unchanged_from_jsonl(
     tmp_path_factory: pytest.TempPathFactory, texts: list[str]
@@ -287,6 +288,7 @@ def test_any_unicode_comes_back_unchanged_from_jsonl(
         assert read_texts_file(path) == texts
 
 
+@settings(deadline=None)
 @given(texts_of_any_kind)
 def test_any_unicode_comes_back_unchanged_from_csv(
     tmp_path_factory: pytest.TempPathFactory, texts: list[str]
@@ -299,6 +301,7 @@ def test_any_unicode_comes_back_unchanged_from_csv(
     assert read_texts_file(path) == texts
 
 
+@settings(deadline=None)
 @given(texts_of_any_kind)
 def test_any_unicode_comes_back_unchanged_from_parquet(
     tmp_path_factory: pytest.TempPathFactory, texts: list[str]

@@ -1,7 +1,7 @@
 import hashlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isodepth.errors import TextsError
@@ -11,6 +11,7 @@ anything = st.lists(st.text(max_size=7), max_size=5)
 usable = st.lists(st.text(max_size=7).filter(lambda text: text.strip()), min_size=2, max_size=7)
 
 
+@settings(deadline=None)
 @given(anything, anything)
 def test_digests_agree_exactly_when_the_lists_do(one: list[str], other: list[str]):
     assert (texts_digest(one) == texts_digest(other)) == (one == other)
@@ -35,6 +36,7 @@ def test_digest_is_the_sha256_of_length_and_bytes_of_every_text():
     assert texts_digest(["éb", "c"]) == hashlib.sha256(data).hexdigest()
 
 
+@settings(deadline=None)
 @given(usable)
 def test_a_text_set_keeps_its_texts_unchanged_and_in_order(texts: list[str]):
     text_set = TextSet.of(texts, name="some")
@@ -103,3 +105,16 @@ def test_a_list_is_not_changed_and_later_changes_to_it_do_not_arrive():
 def test_repr_shows_name_number_and_the_start_of_the_digest():
     text_set = TextSet.of(["a", "b"], name="two")
     assert repr(text_set) == f"TextSet('two', n_texts=2, digest={text_set.digest[:12]!r})"
+
+
+def test_sampling_draws_without_repeats_and_leaves_the_whole_unchanged():
+    whole = TextSet.of(
+        [f"text {row}" for row in range(23)], name="whole", provenance={"source": "here"}
+    )
+    sample = whole.sample(11, seed=5)
+    assert len(set(sample.texts)) == 11
+    assert set(sample.texts) < set(whole.texts)
+    assert sample.name == "whole"
+    assert whole.provenance == {"source": "here"}
+    assert sample.provenance["source"] == "here"
+    assert sample.provenance["sampling"]["from_digest"] == whole.digest

@@ -4,11 +4,14 @@ For each text, the left lists are chained by the id that they name; walking the 
 every agreement once. Work: texts x (layers x k + agreements). Memory: the chains of one text.
 """
 
+from typing import no_type_check
+
 import numba
 import numpy as np
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True)
+@no_type_check  # a run-time checker's wrapper cannot be compiled
 def count_shared(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Return the shared ids of all layer pairs, summed over texts, int64 (layers_left, layers_right).
 

@@ -66,7 +66,8 @@ def heat_map(
         lines.append(f"{mark:>{margin}} │{row}│")
     width = 2 * cells.shape[1]
     end = str(n_right)
-    lines.append(f"{'':>{margin}}  1{'':<{max(0, width - 1 - len(end))}}{end}")
+    gap = width - 1 - len(end)
+    lines.append(f"{'':>{margin}}  " + (f"1{'':<{gap}}{end}" if gap > 0 else end))
     lines.append(f"{'':>{margin}}  {_scale(low, high, color)}")
     if cells.shape != values.shape:
         lines.append(f"{'':>{margin}}  (averaged to {cells.shape[0]} x {cells.shape[1]} cells)")

@@ -5,6 +5,7 @@ the most similar layer in each direction. Colors run from 0 to the highest simil
 bar states, with chance marked.
 """
 
+import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
@@ -22,6 +23,7 @@ LEFT_PATH = "#4cc9f0"
 RIGHT_PATH = "#80ed99"
 
 
+@mpl.rc_context({"text.parse_math": False})  # a $ in a model's name is a $
 def affinity_figure(matrix: AffinityMatrix, *, highest: float | None = None) -> Figure:
     """Return the figure of one affinity matrix.
 

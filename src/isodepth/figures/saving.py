@@ -15,7 +15,7 @@ def save_figure(figure: Figure, path: Path) -> None:
     """Write a figure whole or not at all, as the path's ending says (.png, .pdf, .svg)."""
     undated = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
     with (
-        mpl.rc_context({"pdf.fonttype": 42, "svg.fonttype": "none"}),
+        mpl.rc_context({"pdf.fonttype": 42, "svg.fonttype": "none", "svg.hashsalt": "isodepth"}),
         atomic_path(path) as temporary,
     ):
-        figure.savefig(temporary, dpi=RESOLUTION, metadata=undated.get(path.suffix))
+        figure.savefig(temporary, dpi=RESOLUTION, metadata=undated.get(path.suffix.lower()))

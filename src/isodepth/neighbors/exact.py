@@ -3,9 +3,10 @@
 The vectors are scaled to unit norm and multiplied in blocks, both in float64: in layers where all
 texts point almost the same way (cosines above 0.999 are common in the middle of a model), float32
 products would decide many neighbors by rounding. A text is left out of its own list by its index,
-not by its distance, so a duplicate of a text is its neighbor. Equal similarities go to the lower
-index; vectors that are equal bit for bit (duplicates of a text) have equal similarities to everything,
-because each distinct vector is multiplied once.
+not by its distance, so a duplicate of a text is its neighbor. Equal computed similarities go to the
+lower index. Vectors that are equal bit for bit (duplicates of a text) are equally similar to any third
+one, because each distinct vector is one column of the product. Similarities that are equal only in
+exact arithmetic may differ in the last bit of float64.
 
 >>> ids = nearest_neighbors(np.random.default_rng(0).normal(size=(3, 50, 8)), k=5).ids
 >>> ids.shape

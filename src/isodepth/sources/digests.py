@@ -1,7 +1,7 @@
 """What a file or a folder of weights *is*, independent of its name: sha256 digests.
 
 Hashing a model of many gigabytes takes longer than everything else in a rerun, so a file's digest is
-remembered with its size, modification time and inode, and computed again when any of them changes.
+remembered with its size, times and inode, and computed again when any of them changes.
 Artifacts of the store are small and are hashed in full at every read; this memo is for weights.
 """
 
@@ -33,14 +33,14 @@ def file_digest(path: Path) -> str:
     """
     path = path.resolve()
     status = path.stat()
-    stamp = [status.st_size, status.st_mtime_ns, status.st_ino]
+    stamp = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
     name = hashlib.sha256(os.fsencode(path)).hexdigest()[:32]
     memo = cache_directory() / "digests" / f"{name}.json"
     try:
         remembered = json.loads(memo.read_text(encoding="utf-8"))
-        if remembered["stamp"] == stamp:
+        if remembered["stamp"] == stamp and len(bytes.fromhex(remembered["sha256"])) == 32:
             return str(remembered["sha256"])
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError):
         pass  # no memo, or a damaged one: the file itself decides
     digest = sha256_of(path)
     write_atomically(memo, json.dumps({"stamp": stamp, "sha256": digest}).encode())
@@ -53,7 +53,8 @@ def folder_digest(folder: Path) -> str:
     Covers weights (safetensors only), configuration and tokenizer; other files, and the folder's own
     name, do not count.
     """
-    files = sorted({file for pattern in MODEL_FILES for file in folder.glob(pattern)})
+    found = {file for pattern in MODEL_FILES for file in folder.glob(pattern)}
+    files = sorted(file for file in found if file.is_file())
     whole = hashlib.sha256()
     for file in files:
         whole.update(f"{file.name}\0{file_digest(file)}\n".encode())

@@ -3,18 +3,26 @@
 Only safetensors, configuration and tokenizer files are fetched: no pickled weights, no code.
 """
 
-import re
 from pathlib import Path
 
-from isodepth.errors import DownloadError
+from isodepth.errors import DownloadError, StoreError
+from isodepth.store import storage_errors
 
-HUB_ID = re.compile(r"[A-Za-z0-9][\w.\-]*/[A-Za-z0-9][\w.\-]*")
 WANTED = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "*.model", "*.txt"]
 
 
 def is_hub_id(name: str) -> bool:
-    """Return whether `name` has the form of a hub id, "owner/name"."""
-    return HUB_ID.fullmatch(name) is not None
+    """Return whether `name` can be a hub id, "owner/name", by the hub's own rules."""
+    if name.count("/") != 1 or not name.isascii():
+        return False
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils._validators import validate_repo_id
+
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return False
+    return True
 
 
 def hub_snapshot(repository: str, *, revision: str | None = None) -> tuple[Path, str]:
@@ -34,12 +42,24 @@ def hub_snapshot(repository: str, *, revision: str | None = None) -> tuple[Path,
         model or revision, or if it is gated and no token is set.
     """
     import huggingface_hub
+    from huggingface_hub import constants
     from huggingface_hub import errors as hub_errors
 
     at = f"{repository}@{revision}" if revision else repository
     local = "or pass the path of a local transformers folder or GGUF file instead of the hub id."
     try:
-        folder = huggingface_hub.snapshot_download(repository, revision=revision, allow_patterns=WANTED)
+        with storage_errors(Path(constants.HF_HUB_CACHE)):
+            folder = huggingface_hub.snapshot_download(
+                repository, revision=revision, allow_patterns=WANTED, ignore_patterns=["*/*"]
+            )
+    except StoreError as error:
+        raise StoreError(
+            error.message, hint=f"the hub's cache is where HF_HOME says; {error.hint}"
+        ) from error
+    except hub_errors.HFValidationError as error:
+        raise DownloadError(
+            f"{at} is not a hub id: {_first_line(error)}", hint=f"check the spelling, {local}"
+        ) from error
     except hub_errors.GatedRepoError as error:
         raise DownloadError(
             f"hub model {at} is gated: {_first_line(error)}",
@@ -50,21 +70,17 @@ def hub_snapshot(repository: str, *, revision: str | None = None) -> tuple[Path,
             f"hub model {at} was not found (or is private): {_first_line(error)}",
             hint=f"check the spelling and the revision; {local}",
         ) from error
-    except (hub_errors.HfHubHTTPError, hub_errors.LocalEntryNotFoundError, OSError) as error:
+    except Exception as error:
+        # the hub's own errors, the operating system's, and those of the HTTP client beneath it, whose
+        # package changes with the hub client's version
         raise DownloadError(
             f"hub model {at} could not be fetched: tried the hub's cache on this machine and then "
-            f"{huggingface_hub.constants.ENDPOINT}"
-            f"{' (switched off by HF_HUB_OFFLINE)' if _offline() else ''}: {_first_line(error)}",
+            f"{constants.ENDPOINT}"
+            f"{' (switched off by HF_HUB_OFFLINE)' if constants.HF_HUB_OFFLINE else ''}: {_first_line(error)}",
             hint=f"connect to the network (and unset HF_HUB_OFFLINE), {local}",
         ) from error
     path = Path(folder)
     return path, path.name
-
-
-def _offline() -> bool:
-    import huggingface_hub
-
-    return bool(huggingface_hub.constants.HF_HUB_OFFLINE)
 
 
 def _first_line(error: BaseException) -> str:

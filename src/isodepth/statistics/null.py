@@ -36,7 +36,10 @@ class NullModel:
     sd: float
 
     def log_pdf(self, similarity: float) -> float:
-        """Return the natural logarithm of the density at a similarity; -inf where sd is 0."""
+        """Return the natural logarithm of the density at a similarity.
+
+        Where sd is 0 (k = n_texts - 1) the density is a point: +inf at the mean, -inf elsewhere.
+        """
         if self.sd == 0:
             return math.inf if similarity == self.mean else -math.inf
         z = (similarity - self.mean) / self.sd

@@ -4,6 +4,7 @@ Nothing is changed on the way: no trimming, no normalization. A byte-order mark 
 .txt end at a line feed (or carriage return and line feed); other Unicode line separators are text.
 """
 
+import codecs
 import csv
 import io
 import json
@@ -18,13 +19,15 @@ DEFAULT_COLUMN = "text"
 
 def decoded(data: bytes, path: Path) -> str:
     """Return UTF-8 bytes as text without a byte-order mark; the error names line and byte."""
+    body = data.removeprefix(codecs.BOM_UTF8)
     try:
-        return data.decode("utf-8-sig")
+        return body.decode("utf-8")
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
+        place = error.start + len(data) - len(body)
+        line = data.count(b"\n", 0, place) + 1
         raise TextsError(
-            f"{path}: not UTF-8 at line {line:,}, byte {error.start:,} of the file "
-            f"(0x{data[error.start]:02x}): {error.reason}",
+            f"{path}: not UTF-8 at line {line:,}, byte {place:,} of the file (0x{data[place]:02x}): "
+            f"{error.reason}",
             hint="convert it first: iconv -f latin1 -t utf-8 FILE > NEW.",
         ) from error
 
@@ -49,9 +52,11 @@ def read_jsonl(path: Path, column: str | None) -> list[str]:
     for number, line in enumerate(_lines(path), 1):
         try:
             rows.append(json.loads(line))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise TextsError(f"{path}: line {number:,} is not JSON: {error}") from error
-    if rows and column is None and all(isinstance(row, str) for row in rows):
+    if not rows:
+        raise TextsError(f"{path}: the file is empty, expected a JSON object in every line")
+    if column is None and all(isinstance(row, str) for row in rows):
         return rows
     not_objects = [number for number, row in enumerate(rows, 1) if not isinstance(row, dict)]
     if not_objects:
@@ -71,12 +76,18 @@ def read_csv(path: Path, column: str | None) -> list[str]:
         raise TextsError(f"{path}: not readable as CSV: {error}") from error
     if not table:
         raise TextsError(f"{path}: the file is empty, expected a header row")
-    header, rows = table[0], [row for row in table[1:] if row]
+    header, rows = table[0], table[1:]
     at = header.index(_column(path, header, column))
-    short = [number for number, row in enumerate(rows, 1) if len(row) <= at]
-    if short:
-        raise TextsError(f"{path}: no column {header[at]!r} in row {listed(short)}")
-    return [row[at] for row in rows]
+    if len(header) == 1:
+        rows = [row or [""] for row in rows]  # a blank line is an empty text, to be told of as such
+    wrong = [number for number, row in enumerate(rows, 1) if row and len(row) != len(header)]
+    if wrong:
+        raise TextsError(
+            f"{path}: expected {len(header)} fields ({listed(header)}); row {listed(wrong)} has fewer "
+            "or more (rows count from 1, after the header)",
+            hint='a text that holds commas or line breaks must stand in "quotation marks".',
+        )
+    return [row[at] if row else "" for row in rows]
 
 
 def read_parquet(path: Path, column: str | None) -> list[str]:
@@ -89,7 +100,7 @@ def read_parquet(path: Path, column: str | None) -> list[str]:
             names = list(file.schema_arrow.names)
             chosen = _column(path, names, column)
             values = file.read(columns=[chosen]).column(chosen).to_pylist()
-    except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError) as error:
+    except (pyarrow.ArrowException, UnicodeDecodeError) as error:
         raise TextsError(f"{path}: not readable as Parquet: {error}") from error
     return _strings(path, values, chosen)
 
@@ -101,7 +112,7 @@ def _column(path: Path, names: list[str], column: str | None) -> str:
             return column
         near = nearest_names(column, names) or names
         raise TextsError(
-            f"{path}: no column {column!r}; it has {listed(names)}",
+            f"{path}: no column {column!r}; it has {listed(names) or 'none'}",
             hint=f"use --column {near[0]}" if near else None,
         )
     if DEFAULT_COLUMN in names:

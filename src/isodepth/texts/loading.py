@@ -67,12 +67,22 @@ def _read(
             "cleaning": known.cleaning,
         }
         return known.read(progress=progress), known.name, provenance
-    path = Path(name_or_path).expanduser()
-    if path.is_file():
+    path = _existing_file(name_or_path)
+    if path is not None:
         return read_texts_file(path, column), path.name, {"source": "a file", "column": column}
     near = nearest_names(str(name_or_path), TEXT_SETS)
+    shown = str(name_or_path)
     raise UnknownNameError(
-        f"no text set and no file is called {str(name_or_path)!r}; text sets: "
+        f"no text set and no file is called {shown[:80]!r}{'...' * (len(shown) > 80)}; text sets: "
         f"{listed(list(TEXT_SETS))}; files end in {listed(list(READERS))}",
         hint=f"did you mean {' or '.join(near)}?" if near else "'isodepth texts' lists the sets.",
     )
+
+
+def _existing_file(name_or_path: str | Path) -> Path | None:
+    """Return the path where it is a file; a name too long or odd for one is none."""
+    try:
+        path = Path(name_or_path).expanduser()
+        return path if path.is_file() else None
+    except (OSError, ValueError, RuntimeError):
+        return None

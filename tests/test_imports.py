@@ -1,0 +1,81 @@
+"""What an import costs: nothing heavy before it is needed. Checked in fresh interpreters."""
+
+import importlib
+import json
+import subprocess
+import sys
+
+import isodepth
+
+HEAVY = ("torch", "transformers", "matplotlib", "numba")
+
+
+def modules_after(code: str) -> set[str]:
+    """Return the top-level modules that a fresh interpreter holds after the code."""
+    report = "import sys, json; print('\\n' + json.dumps(sorted({m.split('.')[0] for m in sys.modules})))"
+    command = [sys.executable, "-c", f"{code}\n{report}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def test_importing_isodepth_loads_nothing_heavy() -> None:
+    loaded = modules_after("import isodepth; dir(isodepth); isodepth.__version__")
+    assert "isodepth" in loaded
+    assert loaded.isdisjoint({*HEAVY, "numpy", "scipy", "rich", "click"})
+
+
+def test_the_help_needs_neither_numpy_nor_torch_nor_rich() -> None:
+    code = "from isodepth.cli import main\ntry:\n    main(['--help'])\nexcept SystemExit: pass"
+    loaded = modules_after(code)
+    assert "click" in loaded
+    assert loaded.isdisjoint({*HEAVY, "numpy", "scipy", "rich"})
+
+
+def test_the_help_of_compare_needs_them_neither() -> None:
+    code = "from isodepth.cli import main\ntry:\n    main(['compare', '--help'])\nexcept SystemExit: pass"
+    assert modules_after(code).isdisjoint({*HEAVY, "numpy", "scipy", "rich"})
+
+
+def test_the_pipeline_and_the_results_need_no_torch() -> None:
+    loaded = modules_after(
+        "import isodepth; isodepth.compare, isodepth.nearest_neighbors, isodepth.Activations"
+    )
+    assert "numpy" in loaded
+    assert loaded.isdisjoint({"torch", "transformers", "matplotlib"})
+
+
+def test_these_checks_can_fail() -> None:
+    assert {"torch", "transformers"} <= modules_after("import isodepth; isodepth.load_model")
+
+
+def test_every_public_name_resolves_and_has_a_docstring() -> None:
+    for name in isodepth.__all__:
+        value = getattr(isodepth, name)
+        if name in ("__version__", "MEASURES"):
+            continue  # a string and a dict: the docs of their types are not ours
+        assert value.__doc__, name
+        assert value.__doc__ != dict.__doc__
+        assert value.__module__.startswith("isodepth."), name
+
+
+def test_public_names_are_listed_once_and_live_where_the_table_says() -> None:
+    assert sorted(isodepth.__all__) == sorted(set(isodepth.__all__))
+    assert set(isodepth.__all__) == {*isodepth._HOMES, "__version__"}
+    assert dir(isodepth) == sorted(isodepth.__all__)
+    for name, home in isodepth._HOMES.items():
+        module = importlib.import_module(f"isodepth.{home}")
+        assert getattr(module, name) is getattr(isodepth, name)
+
+
+def test_an_unknown_name_is_an_attribute_error_that_names_it() -> None:
+    try:
+        isodepth.no_such_name  # noqa: B018
+    except AttributeError as error:
+        assert str(error) == "module 'isodepth' has no attribute 'no_such_name'"
+    else:
+        raise AssertionError("no error")
+
+
+def test_measures_are_named_functions() -> None:
+    assert "mutual_knn" in isodepth.MEASURES
+    assert all(callable(measure) for measure in isodepth.MEASURES.values())
