@@ -73,10 +73,10 @@ def hub_snapshot(repository: str, *, revision: str | None = None) -> tuple[Path,
     except Exception as error:
         # the hub's own errors, the operating system's, and those of the HTTP client beneath it, whose
         # package changes with the hub client's version
+        switched_off = " (switched off by HF_HUB_OFFLINE)" if constants.HF_HUB_OFFLINE else ""
         raise DownloadError(
             f"hub model {at} could not be fetched: tried the hub's cache on this machine and then "
-            f"{constants.ENDPOINT}"
-            f"{' (switched off by HF_HUB_OFFLINE)' if constants.HF_HUB_OFFLINE else ''}: {_first_line(error)}",
+            f"{constants.ENDPOINT}{switched_off}: {_first_line(error)}",
             hint=f"connect to the network (and unset HF_HUB_OFFLINE), {local}",
         ) from error
     path = Path(folder)
