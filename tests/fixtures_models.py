@@ -11,35 +11,27 @@ import tiny_models
 
 @pytest.fixture(scope="session")
 def llama_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_models.saved(tmp_path_factory.mktemp("models") / "tiny-llama")
+    return saved(tmp_path_factory.mktemp("models") / "tiny-llama", "llama", seed=7)
 
 
 @pytest.fixture(scope="session")
 def gemma_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_models.saved(
-        tmp_path_factory.mktemp("models") / "tiny-gemma", tiny_models.gemma, seed=11
-    )
+    return saved(tmp_path_factory.mktemp("models") / "tiny-gemma", "gemma", seed=11)
 
 
 @pytest.fixture(scope="session")
 def gpt2_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_models.saved(
-        tmp_path_factory.mktemp("models") / "tiny-gpt2", tiny_models.gpt2, seed=13
-    )
+    return saved(tmp_path_factory.mktemp("models") / "tiny-gpt2", "gpt2", seed=13)
 
 
 @pytest.fixture(scope="session")
 def mamba_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_models.saved(
-        tmp_path_factory.mktemp("models") / "tiny-mamba", tiny_models.mamba, seed=17
-    )
+    return saved(tmp_path_factory.mktemp("models") / "tiny-mamba", "mamba", seed=17)
 
 
 @pytest.fixture(scope="session")
 def bert_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_models.saved(
-        tmp_path_factory.mktemp("models") / "tiny-bert", tiny_models.bert, seed=19
-    )
+    return saved(tmp_path_factory.mktemp("models") / "tiny-bert", "bert", seed=19)
 
 
 @pytest.fixture
