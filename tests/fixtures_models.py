@@ -1,12 +1,22 @@
 """Folders of tiny random models, written once a session; tests that change one copy it first."""
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-import tiny_models
+# Set before torch is loaded, here and in processes that tests start: on a machine whose cores are
+# busy, two threads that wait for each other made these tests six times as slow. Tests of threads set
+# their number themselves.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def saved(folder: Path, make: str, *, seed: int) -> Path:
+    import tiny_models  # loads torch and transformers, which tests of other stages do without
+
+    return tiny_models.saved(folder, getattr(tiny_models, make), seed=seed)
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 import isodepth
 
 HEAVY = ("torch", "transformers", "matplotlib", "numba")
@@ -12,7 +14,9 @@ HEAVY = ("torch", "transformers", "matplotlib", "numba")
 
 def modules_after(code: str) -> set[str]:
     """Return the top-level modules that a fresh interpreter holds after the code."""
-    report = "import sys, json; print('\\n' + json.dumps(sorted({m.split('.')[0] for m in sys.modules})))"
+    report = (
+        "import sys, json; print('\\n' + json.dumps(sorted({m.split('.')[0] for m in sys.modules})))"
+    )
     command = [sys.executable, "-c", f"{code}\n{report}"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
     return set(json.loads(done.stdout.splitlines()[-1]))
@@ -32,7 +36,9 @@ def test_the_help_needs_neither_numpy_nor_torch_nor_rich() -> None:
 
 
 def test_the_help_of_compare_needs_them_neither() -> None:
-    code = "from isodepth.cli import main\ntry:\n    main(['compare', '--help'])\nexcept SystemExit: pass"
+    code = (
+        "from isodepth.cli import main\ntry:\n    main(['compare', '--help'])\nexcept SystemExit: pass"
+    )
     assert modules_after(code).isdisjoint({*HEAVY, "numpy", "scipy", "rich"})
 
 
@@ -68,12 +74,8 @@ def test_public_names_are_listed_once_and_live_where_the_table_says() -> None:
 
 
 def test_an_unknown_name_is_an_attribute_error_that_names_it() -> None:
-    try:
-        isodepth.no_such_name  # noqa: B018
-    except AttributeError as error:
-        assert str(error) == "module 'isodepth' has no attribute 'no_such_name'"
-    else:
-        raise AssertionError("no error")
+    with pytest.raises(AttributeError, match="module 'isodepth' has no attribute 'no_such_name'"):
+        _ = isodepth.no_such_name
 
 
 def test_measures_are_named_functions() -> None:

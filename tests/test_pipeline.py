@@ -341,7 +341,8 @@ def neighbors_files(store: Store) -> Iterator[tuple[str, bytes]]:
 
 
 @pytest.mark.parametrize(
-    ("n_batches", "error"), [(0, KeyboardInterrupt), (5, MemoryError), (-2, KeyboardInterrupt), (-1, KeyboardInterrupt)]
+    ("n_batches", "error"),
+    [(0, KeyboardInterrupt), (5, MemoryError), (-2, KeyboardInterrupt), (-1, KeyboardInterrupt)],
 )
 def test_an_interrupted_extraction_goes_on_with_the_missing_batches_only(
     n_batches: int,

@@ -233,7 +233,9 @@ def slow_hidden_states(folder: Path, texts: Sequence[str]) -> list[np.ndarray]:
     return states
 
 
-def slow_last_block_outputs(body: torch.nn.Module, block: torch.nn.Module, ids: list[int]) -> np.ndarray:
+def slow_last_block_outputs(
+    body: torch.nn.Module, block: torch.nn.Module, ids: list[int]
+) -> np.ndarray:
     """Return (tokens, units): what leaves a block, by a hook that knows nothing of isodepth."""
     seen: list[torch.Tensor] = []
 
@@ -254,9 +256,7 @@ def largest_relative_difference(found: np.ndarray, expected: np.ndarray) -> floa
     """Return the largest ||found - expected|| / ||expected|| over the last axis."""
     found, expected = found.astype(np.float64), expected.astype(np.float64)
     assert found.shape == expected.shape
-    return float(
-        (np.linalg.norm(found - expected, axis=-1) / np.linalg.norm(expected, axis=-1)).max()
-    )
+    return float((np.linalg.norm(found - expected, axis=-1) / np.linalg.norm(expected, axis=-1)).max())
 
 
 def sha256(path: Path) -> str:
@@ -306,8 +306,13 @@ def gguf_tensors(seed: int = 23) -> dict[str, np.ndarray]:
     return tensors
 
 
-def written_gguf(path: Path, *, seed: int = 23, architecture: str = "llama") -> Path:
-    """Write a tiny Llama with a byte-level tokenizer as a GGUF file; return its path."""
+def written_gguf(
+    path: Path, *, seed: int = 23, architecture: str = "llama", without: str | None = None
+) -> Path:
+    """Write a tiny Llama with a byte-level tokenizer as a GGUF file; return its path.
+
+    The tensor `without` is left out.
+    """
     import gguf
 
     writer = gguf.GGUFWriter(path, architecture)
@@ -330,7 +335,8 @@ def written_gguf(path: Path, *, seed: int = 23, architecture: str = "llama") -> 
     writer.add_eos_token_id(EOS)
     writer.add_unk_token_id(0)
     for name, values in gguf_tensors(seed).items():
-        writer.add_tensor(name, values)
+        if name != without:
+            writer.add_tensor(name, values)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

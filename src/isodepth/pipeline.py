@@ -24,11 +24,12 @@ import numpy as np
 from isodepth.activations import Activations, ExtractionOptions
 from isodepth.activations.result import EXTRACTION_VERSION
 from isodepth.affinity import AFFINITY_VERSION, AffinityMatrix, affinity_matrix
+from isodepth.affinity.matrix import check_measure
 from isodepth.axes import relative_depths
 from isodepth.errors import ParameterError
 from isodepth.models import ModelSource, resolve_model
 from isodepth.neighbors import NEIGHBORS_VERSION, Neighbors, nearest_neighbors
-from isodepth.neighbors.exact import check_k
+from isodepth.neighbors.exact import check_k, check_metric
 from isodepth.progress import Progress, no_progress
 from isodepth.statistics import (
     DiagonalTest,
@@ -240,6 +241,8 @@ def compare(
     elif n is not None or column is not None:
         raise ParameterError("n and column apply to texts that are loaded here, not to a TextSet")
     check_k(k, len(texts))
+    check_metric(metric)
+    check_measure(measure)
     job = _Job(
         texts=texts,
         options=options,
@@ -307,7 +310,13 @@ class _Job:
         )
 
     def stored_neighbors(self, key: str, source: ModelSource, k: int) -> Neighbors | None:
-        """Return neighbors with at least `k` per text from the store, or None."""
+        """Return neighbors with at least `k` per text from the store, or None.
+
+        None, too, where activations are to be kept and are not: then the model is read again.
+        """
+        activations = self.store.folder("activations", self.activations_key(source))
+        if self.keep_activations and not activations.is_dir():
+            return None
         for name in self.store.keys("neighbors", prefix=f"{key}-k"):
             if int(name.rpartition("-k")[2]) < k:
                 continue

@@ -125,9 +125,7 @@ def test_a_forward_pass_that_is_not_the_readers_is_ignored(llama_folder: Path) -
 
 def test_threads_that_read_at_the_same_time_keep_to_themselves(llama_folder: Path) -> None:
     model = load_model(llama_folder)
-    batches = [
-        [np.array([1, token, token + 1, *range(3, 3 + token % 5)])] for token in range(3, 40)
-    ]
+    batches = [[np.array([1, token, token + 1, *range(3, 3 + token % 5)])] for token in range(3, 40)]
     with BlockReader(model, capture="block", pooling="last") as reader:
         expected = [reader.read(batch) for batch in batches]
         found: dict[int, np.ndarray] = {}

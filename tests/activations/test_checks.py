@@ -48,7 +48,9 @@ def test_causal_decoders_pass_with_differences_near_rounding(
     assert check.as_dict()["probe_tokens"] == [3, 12, 24]
 
 
-def test_mamba_whose_hidden_states_lack_the_embedding_is_warned_of_and_passes(mamba_folder: Path) -> None:
+def test_mamba_whose_hidden_states_lack_the_embedding_is_warned_of_and_passes(
+    mamba_folder: Path,
+) -> None:
     # transformers gives it n + 1 entries too, but the first is already the first block's output
     model = load_model(mamba_folder)
     with pytest.warns(HiddenStatesWarning, match="tiny-mamba"):
@@ -100,14 +102,18 @@ def test_padding_that_leaks_is_refused_with_the_layers_that_it_reaches(llama_fol
     with pytest.raises(ActivationsError) as caught:
         prepare_extraction(model, TextSet.of(TEXTS), ExtractionOptions())
     message = caught.value.message
-    assert message.startswith("tiny-llama (LlamaModel): padding changes the activations in layer 3, 4, 5")
+    assert message.startswith(
+        "tiny-llama (LlamaModel): padding changes the activations in layer 3, 4, 5"
+    )
     assert "the model cannot be batched exactly" in message
 
 
 def test_a_block_that_mixes_in_the_mean_of_all_tokens_is_refused(llama_folder: Path) -> None:
     model = load_model(llama_folder)
     patched_block(model, 3, lambda hidden: hidden + 0.1 * hidden.mean(dim=1, keepdim=True))
-    with pytest.raises(ActivationsError, match="a later token changes earlier activations in layer 4, 5"):
+    with pytest.raises(
+        ActivationsError, match="a later token changes earlier activations in layer 4, 5"
+    ):
         extract(model, TEXTS)
 
 

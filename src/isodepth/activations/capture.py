@@ -95,6 +95,36 @@ class BlockReader:
         mask : bool tensor (texts, tokens), optional
             Which tokens pooling regards; the real ones where it is left out.
         """
+        layers, output, counted = self._forward(ids, mask)
+        if self.capture == "final_norm":
+            layers[-1] = self.pooled(final_output(output), counted)
+        return torch.stack(layers).float().numpy()
+
+    def read_with_states(
+        self, ids: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, ...] | None]:
+        """Return what one forward pass over one text gives, by hooks and by the model's own account.
+
+        Returns
+        -------
+        blocks : float32 array (layers, units)
+            The block outputs, from the hooks.
+        final : float32 array (units,)
+            The body's output.
+        states : tuple of float32 arrays (units,), or None
+            The entries of ``hidden_states``; None where the model gives none.
+        """
+        layers, output, counted = self._forward([ids], None, output_hidden_states=True)
+        states = getattr(output, "hidden_states", None)
+        own = [final_output(output)] if states is None else [final_output(output), *states]
+        final, *entries = (self.pooled(hidden, counted)[0].float().numpy() for hidden in own)
+        blocks = torch.stack(layers)[:, 0].float().numpy()
+        return blocks, final, None if states is None else tuple(entries)
+
+    def _forward(
+        self, ids: Sequence[np.ndarray], mask: torch.Tensor | None, **settings: bool
+    ) -> tuple[list[Any], Any, torch.Tensor]:
+        """Return the pooled block outputs, the body's output, and the tokens that pooling regards."""
         padded, attention = right_padded(ids)
         counted = attention if mask is None else mask
         layers: list[Any] = [None] * self.model.n_layers
@@ -102,13 +132,11 @@ class BlockReader:
         try:
             with torch.inference_mode():
                 output = self.model.body(
-                    input_ids=padded, attention_mask=attention.long(), use_cache=False
+                    input_ids=padded, attention_mask=attention.long(), use_cache=False, **settings
                 )
-                if self.capture == "final_norm":
-                    layers[-1] = self.pooled(final_output(output), counted)
-                return torch.stack(layers).float().numpy()
         finally:
             self._own.mask = self._own.layers = None
+        return layers, output, counted
 
 
 def final_output(output: Any) -> torch.Tensor:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from isodepth.activations.capture import BlockReader, final_output, right_padded
+from isodepth.activations.capture import BlockReader
 from isodepth.activations.encoding import EncodedTexts
 from isodepth.errors import ActivationsError, IsodepthWarning, listed
 from isodepth.models.loading import Model
@@ -68,13 +68,17 @@ def relative_difference(found: np.ndarray, expected: np.ndarray) -> np.ndarray:
     return difference
 
 
-def probe_texts(encoded: EncodedTexts) -> list[np.ndarray]:
-    """Return the token ids of a short, a middle and a long text, at most 512 tokens each."""
+def probe_texts(encoded: EncodedTexts, *, context_length: int | None = None) -> list[np.ndarray]:
+    """Return the token ids of a short, a middle and a long text, at most 512 tokens each.
+
+    One token less than the model can read at most, so that another can follow.
+    """
+    most = MOST_PROBE_TOKENS if context_length is None else min(MOST_PROBE_TOKENS, context_length - 1)
     by_length = np.argsort(encoded.lengths, kind="stable")
-    short_enough = [i for i in by_length if encoded.lengths[i] <= MOST_PROBE_TOKENS]
+    short_enough = [i for i in by_length if encoded.lengths[i] <= most]
     candidates = short_enough or [int(by_length[0])]
     chosen = sorted({0, len(candidates) // 2, len(candidates) - 1})
-    return [encoded.ids[candidates[place]][:MOST_PROBE_TOKENS] for place in chosen]
+    return [encoded.ids[candidates[place]][:most] for place in chosen]
 
 
 def check_extraction(model: Model, encoded: EncodedTexts, *, pooling: str) -> SelfCheck:
@@ -90,10 +94,11 @@ def check_extraction(model: Model, encoded: EncodedTexts, *, pooling: str) -> Se
     HiddenStatesWarning
         If the hooks and ``output_hidden_states`` disagree below the last layer.
     """
-    probes = probe_texts(encoded)
+    probes = probe_texts(encoded, context_length=model.context_length)
     with BlockReader(model, capture="block", pooling=pooling) as reader:
         batched = reader.read(probes)
-        single = np.concatenate([reader.read([ids]) for ids in probes], axis=1)
+        alone = [reader.read_with_states(ids) for ids in probes]
+        single = np.stack([blocks for blocks, _, _ in alone], axis=1)
         longest = probes[-1]
         followed = np.append(longest, longest[-1])
         earlier = torch.ones(1, len(followed), dtype=torch.bool)
@@ -102,7 +107,7 @@ def check_extraction(model: Model, encoded: EncodedTexts, *, pooling: str) -> Se
     padding = relative_difference(batched, single).max(axis=1)
     later = relative_difference(with_later, single[:, -1:]).max(axis=1)
     _refuse_leaks(model, padding, later)
-    hooks, final = _against_hidden_states(model, probes, pooling)
+    hooks, final = _against_hidden_states(alone, model.n_layers)
     if hooks is not None and hooks > TOLERANCE:
         warnings.warn(
             f"{model.name}: block outputs differ from output_hidden_states below the last layer "
@@ -136,30 +141,15 @@ def _refuse_leaks(model: Model, padding: np.ndarray, later: np.ndarray) -> None:
 
 
 def _against_hidden_states(
-    model: Model, probes: list[np.ndarray], pooling: str
+    alone: list[tuple[np.ndarray, np.ndarray, tuple[np.ndarray, ...] | None]], n_layers: int
 ) -> tuple[float | None, float | None]:
     """Return the largest difference of hooks from hidden states, and of the body's output."""
-    hooks, final = [], []
-    with BlockReader(model, capture="final_norm", pooling=pooling) as reader:
-        for ids in probes:
-            captured = reader.read([ids])
-            states = _hidden_states(model, ids, reader)
-            if states is None:
-                return None, None
-            difference = relative_difference(captured[:, 0], states[1:]).tolist()
-            hooks.extend(difference[:-1])
-            final.append(difference[-1])
-    return max(hooks, default=0.0), max(final)
-
-
-def _hidden_states(model: Model, ids: np.ndarray, reader: BlockReader) -> np.ndarray | None:
-    """Return pooled hidden states (layers + 1, units), or None where the model has others."""
-    padded, mask = right_padded([ids])
-    with torch.inference_mode():
-        output = model.body(input_ids=padded, use_cache=False, output_hidden_states=True)
-        states = getattr(output, "hidden_states", None)
-        if states is None or len(states) != model.n_layers + 1:
-            return None
-        if final_output(output).shape != states[-1].shape:
-            return None
-        return np.concatenate([reader.pooled(state, mask).numpy() for state in states])
+    hooks, finals = [], []
+    for blocks, final, states in alone:
+        if states is None or len(states) != n_layers + 1 or states[-1].shape != final.shape:
+            return None, None
+        found = np.stack([*blocks[:-1], final])
+        *below, last = relative_difference(found, np.stack(states[1:])).tolist()
+        hooks.extend(below)
+        finals.append(last)
+    return max(hooks, default=0.0), max(finals)

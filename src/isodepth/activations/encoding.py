@@ -94,18 +94,22 @@ def encode_texts(texts: Sequence[str], tokenizer: Any, *, limit: int | None, nam
         distinct.setdefault(text, []).append(row)
     order = list(distinct)
     with quiet_transformers():  # it would advise on lengths that are cut right here
-        encoded = tokenizer(order, add_special_tokens=True, padding=False, truncation=False)
-        prefix, suffix = _special_tokens(order[0], tokenizer)
-    ids = [np.array(one, dtype=np.int64) for one in encoded["input_ids"]]
-    if suffix:
-        ids = [_without_suffix(one, suffix) for one in ids]
-    rows = [np.array(where, dtype=np.int64) for where in distinct.values()]
-    empty = [int(where[0]) + 1 for one, where in zip(ids, rows, strict=True) if len(one) == 0]
-    if empty:
+        options = {"padding": False, "truncation": False}
+        bare = tokenizer(order, add_special_tokens=False, **options)["input_ids"]
+        full = tokenizer(order, add_special_tokens=True, **options)["input_ids"]
+    without = [text for one, text in zip(bare, order, strict=True) if not one]
+    if without:
+        empty = sorted(row + 1 for text in without for row in distinct[text])
         raise TextsError(
             f"{name}: its tokenizer makes no tokens of text {listed(empty)} (rows count from 1)",
             hint="remove these rows: a text without tokens has no last token.",
         )
+    prefix, suffix = _special_tokens(full, bare)
+    ids = [
+        np.array(_without_suffix(one, prefix, text, suffix), dtype=np.int64)
+        for one, text in zip(full, bare, strict=True)
+    ]
+    rows = [np.array(where, dtype=np.int64) for where in distinct.values()]
     truncated: list[int] = []
     if limit is not None:
         for one, where in zip(ids, rows, strict=True):
@@ -122,19 +126,22 @@ def encode_texts(texts: Sequence[str], tokenizer: Any, *, limit: int | None, nam
     )
 
 
-def _special_tokens(text: str, tokenizer: Any) -> tuple[list[int], list[int]]:
-    """Return the ids that the tokenizer puts in front of a text, and those that it appends."""
-    with_special = list(tokenizer(text, add_special_tokens=True)["input_ids"])
-    bare = list(tokenizer(text, add_special_tokens=False)["input_ids"])
-    for start in range(len(with_special) - len(bare) + 1):
-        if with_special[start : start + len(bare)] == bare:
-            return with_special[:start], with_special[start + len(bare) :]
+def _special_tokens(full: list[list[int]], bare: list[list[int]]) -> tuple[list[int], list[int]]:
+    """Return the ids that the tokenizer puts in front of texts, and those that it appends.
+
+    Read off the first text whose own tokens stand at one place only among all its tokens; a text that
+    spells out a special token may stand at several.
+    """
+    for one, text in zip(full, bare, strict=True):
+        starts = [i for i in range(len(one) - len(text) + 1) if one[i : i + len(text)] == text]
+        if len(starts) == 1:
+            return one[: starts[0]], one[starts[0] + len(text) :]
     return [], []
 
 
-def _without_suffix(ids: np.ndarray, suffix: list[int]) -> np.ndarray:
-    ends = len(ids) >= len(suffix) and list(ids[-len(suffix) :]) == suffix
-    return ids[: -len(suffix)] if ends else ids
+def _without_suffix(ids: list[int], prefix: list[int], text: list[int], suffix: list[int]) -> list[int]:
+    """Return the ids of a text without what was appended; untouched where they are put otherwise."""
+    return prefix + text if ids == prefix + text + suffix else ids
 
 
 def length_sorted_batches(lengths: np.ndarray, *, token_budget: int) -> list[np.ndarray]:

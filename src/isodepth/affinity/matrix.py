@@ -164,8 +164,7 @@ def affinity_matrix(
     ----------
     Wolfram & Schein 2025, Definition 5. Differs in nothing.
     """
-    if measure not in MEASURES:
-        raise ParameterError(f"measure must be one of {listed(list(MEASURES))}; got {measure!r}")
+    check_measure(measure)
     one, other = _as_neighbors(left, "left"), _as_neighbors(right, "right")
     if None not in (one.texts_digest, other.texts_digest) and (one.texts_digest != other.texts_digest):
         raise DigestMismatchError(
@@ -185,6 +184,12 @@ def affinity_matrix(
         n_texts=one.n_texts,
         texts_digest=one.texts_digest or other.texts_digest,
     )
+
+
+def check_measure(measure: str) -> None:
+    """Raise `ParameterError` unless the measure is one of `MEASURES`."""
+    if measure not in MEASURES:
+        raise ParameterError(f"measure must be one of {listed(list(MEASURES))}; got {measure!r}")
 
 
 def _as_neighbors(neighbors: Neighbors | np.ndarray, side: str) -> Neighbors:

@@ -18,7 +18,7 @@ from rich.progress import (
 from rich.text import Text
 
 
-def amount(count: float, unit: str) -> str:
+def amount(count: int | float, unit: str) -> str:
     """Return a count with its unit: "12.3 MB", "4,096 tokens"."""
     return f"{count / 1e6:,.1f} MB" if unit == "bytes" else f"{count:,.0f} {unit}"
 

@@ -27,7 +27,7 @@ def print_comparison(comparison: "Comparison", paths: list[Path]) -> None:
         matrix.values,
         left=matrix.left,
         right=matrix.right,
-        color=sys.stdout.isatty() and "NO_COLOR" not in os.environ,
+        color=sys.stdout.isatty() and not os.environ.get("NO_COLOR"),
         most_rows=40,
         most_columns=max(10, (size.columns - 8) // 2),
     )

@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING
 
 from isodepth.errors import DownloadError, ModelError
 from isodepth.models.resolution import ModelSource
-from isodepth.models.transformers_calls import quiet_transformers
+from isodepth.models.transformers_calls import quiet_transformers, refuse_missing_weights
 from isodepth.progress import Progress, no_progress
 from isodepth.sources import cache_directory, file_digest
 from isodepth.sources.digests import sha256_of
@@ -90,20 +90,28 @@ def _convert(gguf: Path, folder: Path, sha256: str, name: str, progress: Progres
     import transformers
 
     label = f"converting {name}"
-    where = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
+    where = {
+        "pretrained_model_name_or_path": str(gguf.parent),
+        "gguf_file": gguf.name,
+        "trust_remote_code": False,
+    }
     with atomic_folder(folder) as temporary, quiet_transformers(), _read_once_without_bar():
         try:
             progress(label, 0, 3, "steps")
             tokenizer = transformers.AutoTokenizer.from_pretrained(**where)
             progress(label, 1, 3, "steps")
-            loaded = transformers.AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32)
-        except (ValueError, KeyError, NotImplementedError, OSError) as error:
+            loaded, account = transformers.AutoModelForCausalLM.from_pretrained(
+                **where, dtype=torch.float32, output_loading_info=True
+            )
+        except Exception as error:
+            # the reader raises whatever a damaged or unknown file leads it to
             raise ModelError(
                 f"{name}: transformers {transformers.__version__} cannot read this GGUF file: "
                 f"{str(error).splitlines()[0] if str(error) else type(error).__name__}",
                 hint="architectures that it can read are listed under 'GGUF' in its "
                 "documentation; a transformers folder or hub id of the same model also works.",
             ) from error
+        refuse_missing_weights(account["missing_keys"], name=name, where=gguf)
         progress(label, 2, 3, "steps")
         tokenizer.save_pretrained(temporary)
         _unquantized(loaded).save_pretrained(temporary)

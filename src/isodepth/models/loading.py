@@ -18,7 +18,7 @@ from isodepth.errors import ModelError
 from isodepth.models.blocks import decoder_blocks
 from isodepth.models.gguf import gguf_folder
 from isodepth.models.resolution import ModelSource, resolve_model
-from isodepth.models.transformers_calls import quiet_transformers
+from isodepth.models.transformers_calls import quiet_transformers, refuse_missing_weights
 from isodepth.progress import Progress, no_progress
 
 
@@ -109,10 +109,15 @@ def load_model(
 
 
 def _load_folder(folder: Path, source: ModelSource) -> Model:
+    settings = {"local_files_only": True, "trust_remote_code": False}
     with quiet_transformers():
         try:
-            body = transformers.AutoModel.from_pretrained(
-                folder, dtype=torch.float32, use_safetensors=True, local_files_only=True
+            body, loaded = transformers.AutoModel.from_pretrained(
+                folder,
+                dtype=torch.float32,
+                use_safetensors=True,
+                output_loading_info=True,
+                **settings,
             )
         except Exception as error:
             # transformers raises many types here; whatever it is, the folder holds no usable model
@@ -122,12 +127,18 @@ def _load_folder(folder: Path, source: ModelSource) -> Model:
                 hint="isodepth needs a model that transformers can load without remote code.",
             ) from error
         try:
-            tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **settings)
         except Exception as error:
             raise ModelError(
                 f"{source.name}: the tokenizer in {folder} cannot be loaded: {_first_line(error)}",
                 hint="save it beside the weights with tokenizer.save_pretrained(folder).",
             ) from error
+    refuse_missing_weights(loaded["missing_keys"], name=source.name, where=folder)
+    if body.config.is_encoder_decoder:
+        raise ModelError(
+            f"{source.name} ({type(body).__name__}) is an encoder-decoder model",
+            hint="isodepth reads decoder language models.",
+        )
     body = body.eval()
     config = body.config.get_text_config()
     n_layers = getattr(config, "num_hidden_layers", None)

@@ -1,7 +1,10 @@
-"""Calling transformers without its progress bars and advice in our users' terminals."""
+"""Calling transformers: without its progress bars and advice, and without weights that it makes up."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from isodepth.errors import ModelError, listed
 
 
 @contextlib.contextmanager
@@ -19,3 +22,12 @@ def quiet_transformers() -> Iterator[None]:
         logging.set_verbosity(level)
         if had_bars:
             logging.enable_progress_bar()
+
+
+def refuse_missing_weights(missing: Collection[str], *, name: str, where: Path) -> None:
+    """Raise `ModelError` if transformers filled weights that the files lack with random numbers."""
+    if missing:
+        raise ModelError(
+            f"{name}: {len(missing):,} weights are missing in {where}: {listed(sorted(missing))}",
+            hint="fetch or save the model again; transformers would fill them with random numbers.",
+        )

@@ -67,8 +67,7 @@ def nearest_neighbors(
     ----------
     Wolfram & Schein 2025, Definition 3. Differs in nothing; the rule for ties is ours.
     """
-    if metric not in METRICS:
-        raise ParameterError(f"metric must be one of {listed(METRICS)}; got {metric!r}")
+    check_metric(metric)
     if isinstance(activations, Activations):
         values, model = activations.values, activations.model
         texts_digest: str | None = activations.texts_digest
@@ -103,6 +102,12 @@ def nearest_neighbors(
         texts_digest=texts_digest,
         provenance=provenance,
     )
+
+
+def check_metric(metric: str) -> None:
+    """Raise `ParameterError` unless the metric is one of `METRICS`."""
+    if metric not in METRICS:
+        raise ParameterError(f"metric must be one of {listed(METRICS)}; got {metric!r}")
 
 
 def check_k(k: int, n_texts: int) -> None:
