@@ -22,9 +22,9 @@ import isodepth.activations.extraction
 import tiny_models
 from isodepth import Store, TextSet, affinity_matrix, compare, extract, load_model, nearest_neighbors
 from isodepth import pipeline as pipeline_module
+from isodepth.comparison import OUTPUTS, Comparison
 from isodepth.errors import DigestMismatchError, ParameterError
 from isodepth.models import resolve_model
-from isodepth.pipeline import OUTPUTS, Comparison
 from isodepth.store import DamagedArtifactWarning
 
 N_TEXTS = 41

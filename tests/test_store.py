@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
 from isodepth import store as store_module
+from isodepth.atomic import atomic_folder, write_atomically
 from isodepth.errors import IsodepthError, StoreError
 from isodepth.store import (
     ARRAYS,
@@ -29,10 +30,8 @@ from isodepth.store import (
     DamagedArtifactWarning,
     ResumableArray,
     Store,
-    atomic_folder,
     content_key,
     default_store,
-    write_atomically,
 )
 
 STAGE = "neighbors"
@@ -850,14 +849,14 @@ def test_an_array_adopted_twice_keeps_the_first(store: Store, values: np.ndarray
     np.testing.assert_array_equal(artifact.arrays[ResumableArray.NAME], values)
 
 
-@pytest.mark.parametrize("failing", ["_write_manifest", "_sync_file"])
+@pytest.mark.parametrize("failing", ["store._write_manifest", "atomic._sync_file"])
 def test_an_adoption_that_fails_loses_no_row(
     store: Store, values: np.ndarray, monkeypatch: pytest.MonkeyPatch, failing: str
 ) -> None:
     array = begun(store)
     write_rows(array, values, list(range(SHAPE[1])))
     with monkeypatch.context() as patch:
-        patch.setattr(store_module, failing, raises_os_error(errno.ENOSPC))
+        patch.setattr(f"isodepth.{failing}", raises_os_error(errno.ENOSPC))
         with pytest.raises(StoreError, match=r"What was finished before is kept\."):
             store.adopt("activations", KEY, array)
     assert store.read("activations", KEY) is None

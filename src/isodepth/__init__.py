@@ -24,10 +24,11 @@ if TYPE_CHECKING:
         affinity_matrix,
         mutual_knn,
     )
+    from isodepth.comparison import Comparison
     from isodepth.errors import IsodepthError
     from isodepth.models import Model, load_model
     from isodepth.neighbors import Neighbors, nearest_neighbors
-    from isodepth.pipeline import Comparison, compare
+    from isodepth.pipeline import compare
     from isodepth.statistics import (
         DiagonalTest,
         LayerMatches,
@@ -54,7 +55,7 @@ _HOMES = {
     "load_model": "models",
     "Neighbors": "neighbors",
     "nearest_neighbors": "neighbors",
-    "Comparison": "pipeline",
+    "Comparison": "comparison",
     "compare": "pipeline",
     "DiagonalTest": "statistics",
     "LayerMatches": "statistics",

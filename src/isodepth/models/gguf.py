@@ -16,13 +16,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from isodepth.atomic import atomic_folder, storage_errors
 from isodepth.errors import DownloadError, ModelError
 from isodepth.models.resolution import ModelSource
 from isodepth.models.transformers_calls import quiet_transformers, refuse_missing_weights
 from isodepth.progress import Progress, no_progress
 from isodepth.sources import cache_directory, file_digest
 from isodepth.sources.digests import sha256_of
-from isodepth.store import atomic_folder, storage_errors
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -10,8 +10,8 @@ import json
 import os
 from pathlib import Path
 
+from isodepth.atomic import write_atomically
 from isodepth.sources.cache import cache_directory
-from isodepth.store import write_atomically
 
 MODEL_FILES = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt")
 """The files of a model folder that decide what it computes; read in the order of their names."""

@@ -5,8 +5,8 @@ Only safetensors, configuration and tokenizer files are fetched: no pickled weig
 
 from pathlib import Path
 
+from isodepth.atomic import storage_errors
 from isodepth.errors import DownloadError, StoreError
-from isodepth.store import storage_errors
 
 WANTED = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "*.model", "*.txt"]
 

@@ -25,11 +25,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from isodepth.atomic import storage_errors
 from isodepth.errors import DownloadError
 from isodepth.progress import Progress, no_progress
 from isodepth.sources.cache import cache_directory
 from isodepth.sources.digests import file_digest, sha256_of
-from isodepth.store import storage_errors
 
 POLL_SECONDS = 0.2
 CHUNK_BYTES = 1 << 20

@@ -104,8 +104,8 @@ def finding(
     if all(r is not None and r >= RISING for r in correlations):
         return Finding(
             verdict="depth-matched",
-            sentence="Layers at corresponding depths are more similar than others, and most similar "
-            f"layers rise with depth: {contrast}; {rise}.",
+            sentence="On average, layers at corresponding depths are more similar than others, and "
+            f"most similar layers rise with depth: {contrast}; {rise}.",
         )
     return Finding(
         verdict="on the diagonal, not in order",
