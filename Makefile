@@ -38,7 +38,7 @@ lint: $(VENV)/.installed-test
 test-real: $(VENV)/.installed-test  ## the tests on the offline catalogue's models (about 12 minutes)
 	$(BIN)/python -m pytest -m "real or slow"
 
-bench: $(VENV)/.installed-test  ## speed and memory against the plain way (about 12 minutes)
+bench: $(VENV)/.installed-test  ## speed and memory against the plain way (about 14 minutes)
 	$(BIN)/python -m benchmarks.extraction
 	$(BIN)/python -m benchmarks.start_and_rerun
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -546,3 +547,14 @@ def test_one_layer_on_a_side_is_compared_without_a_test(llama_folder: Path, tmp_
     paths = result.write(tmp_path / "out")
     assert [path.name for path in paths] == list(OUTPUTS)
     assert all(path.stat().st_size > 0 for path in paths)
+
+
+def test_two_models_in_folders_of_one_name_are_told_apart(
+    llama_folder: Path, gemma_folder: Path, tmp_path: Path
+) -> None:
+    for parent, folder in (("a", llama_folder), ("b", gemma_folder)):
+        shutil.copytree(folder, tmp_path / parent / "checkpoint")
+    named = tmp_path / "a" / "checkpoint", tmp_path / "b" / "checkpoint"
+    result = compare(*named, TEXTS, k=K)
+    assert (result.affinity.left, result.affinity.right) == ("a/checkpoint", "b/checkpoint")
+    assert compare(named[0], named[0], TEXTS, k=K).affinity.left == "checkpoint"

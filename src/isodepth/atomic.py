@@ -36,9 +36,9 @@ def storage_errors(path: Path) -> Iterator[None]:
                 hint="choose a folder that you can read and write, with --out, --store, ISODEPTH_STORE "
                 "or ISODEPTH_CACHE.",
             ) from error
-        if isinstance(error, (NotADirectoryError, FileExistsError)):
+        if isinstance(error, (NotADirectoryError, FileExistsError, IsADirectoryError)):
             raise StoreError(
-                f"a file stands where a folder is needed: {error.filename or path}",
+                f"a file stands where a folder is needed, or the reverse: {error.filename or path}",
                 hint="choose another folder with --out, --store, ISODEPTH_STORE or ISODEPTH_CACHE.",
             ) from error
         raise
@@ -112,3 +112,13 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
             _sync_file(folder.parent)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def refuse_unwritable(folder: Path) -> None:
+    """Raise `StoreError` unless a folder can be made or written; makes nothing itself."""
+    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    with storage_errors(folder):
+        if not nearest.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(nearest))
+        if not os.access(nearest, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(nearest))

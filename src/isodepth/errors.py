@@ -6,6 +6,7 @@ nothing else.
 """
 
 import difflib
+import importlib.util
 from collections.abc import Iterable, Sequence
 
 
@@ -61,6 +62,10 @@ class StoreError(IsodepthError, OSError):
     """The store cannot be written or read: no space, no permission, a damaged file."""
 
 
+class MissingPackageError(IsodepthError, ImportError):
+    """A package of one of isodepth's extras is not installed."""
+
+
 class IsodepthWarning(UserWarning):
     """Something that a user should know but that stops nothing."""
 
@@ -83,3 +88,11 @@ def listed(rows: Sequence[object], *, most: int = 10) -> str:
     """Return the items as "a, b, c", cut after `most` with the number of those left out."""
     shown = ", ".join(str(row) for row in rows[:most])
     return shown if len(rows) <= most else f"{shown} and {len(rows) - most:,} more"
+
+
+def require(package: str, *, extra: str) -> None:
+    """Raise `MissingPackageError`, naming the extra to install, unless a package can be imported."""
+    if importlib.util.find_spec(package) is None:
+        raise MissingPackageError(
+            f"{package} is not installed", hint=f"pip install 'isodepth[{extra}]' brings it."
+        )

@@ -9,7 +9,7 @@ Nothing heavy is imported before it is needed: a rerun from the store loads neit
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -104,7 +104,7 @@ def compare(
     )
     from_store: list[str] = []
     sides: list[tuple[str, Neighbors]] = []
-    for source in (resolve_model(left), resolve_model(right)):
+    for source in _told_apart(resolve_model(left), resolve_model(right)):
         key = job.neighbors_key(source)
         found = job.stored_neighbors(key, source, k)
         if found is not None and key not in dict(sides):
@@ -126,6 +126,21 @@ def compare(
         options=options,
         from_store=tuple(from_store),
     )
+
+
+def _told_apart(left: ModelSource, right: ModelSource) -> tuple[ModelSource, ModelSource]:
+    """Return two models under different names, unless they are the same model."""
+    if left.name != right.name or left.digest == right.digest:
+        return left, right
+    longer = [
+        replace(source, name=f"{source.location.parent.name}/{source.name}")
+        if source.location is not None
+        else source
+        for source in (left, right)
+    ]
+    if longer[0].name != longer[1].name:
+        return longer[0], longer[1]
+    return replace(left, name=f"{left.name} (left)"), replace(right, name=f"{right.name} (right)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +184,8 @@ class _Job:
         if self.keep_activations and not activations.is_dir():
             return None
         for name in self.store.keys("neighbors", prefix=f"{key}-k"):
-            if int(name.rpartition("-k")[2]) < k:
+            stored_k = name.removeprefix(f"{key}-k")
+            if not stored_k.isdecimal() or int(stored_k) < k:
                 continue
             artifact = self.store.read("neighbors", name)
             if artifact is not None:

@@ -188,11 +188,14 @@ def lengths_encoded(lengths: list[int]) -> EncodedTexts:
 @pytest.mark.parametrize(
     ("lengths", "expected"),
     [
-        ([5], [5]),
+        ([5], [2, 5]),  # one alone would need no padding, so its half goes with it
         ([7, 3], [3, 7]),
         ([7, 3, 5, 2, 11], [2, 5, 11]),
-        ([MOST_PROBE_TOKENS + 1, 3, 9001], [3]),  # long ones cost too much
-        ([701, 601], [MOST_PROBE_TOKENS]),  # unless there are no others: then a part
+        ([MOST_PROBE_TOKENS + 1, 3, 9001], [1, 3]),  # long ones cost too much
+        (
+            [701, 601],
+            [MOST_PROBE_TOKENS // 2, MOST_PROBE_TOKENS],
+        ),  # unless there are no others: then a part
     ],
 )
 def test_probes_are_a_short_a_middle_and_a_long_text(lengths: list[int], expected: list[int]) -> None:

@@ -84,7 +84,7 @@ def test_duplicates_are_encoded_once_and_keep_all_their_rows() -> None:
     assert [rows.tolist() for rows in result.rows] == [[0, 2, 5], [1, 4], [3]]
     assert result.n_texts == 6
     report = result.as_dict()
-    assert (report["n_texts"], report["n_distinct_texts"], report["n_tokens"]) == (6, 3, 6)
+    assert (report["n_texts"], report["n_distinct_inputs"], report["n_tokens"]) == (6, 3, 6)
 
 
 def test_ids_and_rows_are_int64() -> None:
@@ -161,3 +161,14 @@ def test_batches_are_the_same_on_every_call_and_equal_lengths_keep_their_order(
     assert [batch.tolist() for batch in one] == [batch.tolist() for batch in two]
     flat = np.concatenate(one).tolist()
     assert flat == sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
+
+
+def test_texts_that_differ_only_in_what_is_cut_are_one_input() -> None:
+    result = encoded(["w3 w4", "w3 w5", "w6 w4", "w3 w4"], limit=2)  # BOS and one word
+    assert [rows.tolist() for rows in result.rows] == [[0, 1, 3], [2]]
+    assert result.as_dict()["n_distinct_inputs"] == 2
+
+
+def test_texts_that_are_all_the_same_to_the_model_are_refused() -> None:
+    with pytest.raises(TextsError, match=r"tiny: all 3 texts are the same to the model after 1 tokens"):
+        encoded(["w3", "w4 w5", "w6"], limit=1)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 import tiny_models
 from isodepth import Model, TextSet, extract, load_model
 from isodepth.activations import ExtractionOptions, prepare_extraction
+from isodepth.activations import extraction as extraction_module
 from isodepth.activations.capture import BlockReader
 from isodepth.activations.extraction import TOKEN_BUDGET
 from isodepth.errors import ActivationsError, ParameterError, TextsError
@@ -400,3 +401,14 @@ def test_names_and_folders_are_taken_as_well(llama_folder: Path, tmp_path: Path)
     found = extract(str(llama_folder), path)
     np.testing.assert_array_equal(found.values, expected.values)
     assert (found.model_digest, found.texts_digest) == (expected.model_digest, expected.texts_digest)
+
+
+@pytest.mark.parametrize("rope_type", ["dynamic", "longrope"])
+def test_models_that_rescale_themselves_are_read_one_batch_at_a_time(
+    llama_folder: Path, monkeypatch: pytest.MonkeyPatch, rope_type: str
+) -> None:
+    model = load_model(llama_folder)
+    assert not extraction_module._changes_while_reading(model)
+    parameters = {"rope_type": rope_type, "rope_theta": 10_000.0}
+    monkeypatch.setattr(model.body.config, "rope_parameters", parameters)
+    assert extraction_module._changes_while_reading(model)

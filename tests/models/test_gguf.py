@@ -1,15 +1,18 @@
 """GGUF files: converted exactly, once, and again when the conversion was damaged."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors
 import torch
+import transformers
 
 import tiny_models
 from isodepth import extract, load_model
-from isodepth.errors import ModelError
+from isodepth.errors import ModelError, StoreError
 from isodepth.models import gguf as conversion
 from isodepth.models import resolve_model
 from isodepth.sources import cache_directory
@@ -208,3 +211,41 @@ def test_conversion_is_kept_under_the_files_sum(gguf_file: Path) -> None:
     assert folder.parent == cache_directory() / "models"
     assert sha256[:32] in folder.name
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+def test_a_tokenizer_that_lies_beside_the_file_is_not_taken(
+    gguf_file: Path, llama_folder: Path, tmp_path: Path
+) -> None:
+    text = "hello world"
+    expected = load_model(gguf_file).tokenizer(text)["input_ids"]
+    stray = tmp_path / "stray"
+    shutil.copytree(llama_folder, stray)
+    copy = stray / "tiny.gguf"
+    shutil.copy(gguf_file, copy)
+    other = load_model(llama_folder).tokenizer(text)["input_ids"]
+    assert other != expected  # else the stray tokenizer could not show
+    shutil.rmtree(cache_directory() / "models")
+    assert load_model(copy).tokenizer(text)["input_ids"] == expected
+
+
+def test_a_memo_that_cannot_be_kept_costs_no_conversion(
+    gguf_file: Path, conversions: list[str]
+) -> None:
+    load_model(gguf_file)
+    memos = cache_directory() / "digests"
+    shutil.rmtree(memos)
+    memos.write_text("a file where the memos' folder would be")
+    load_model(gguf_file)
+    assert conversions == ["tiny"]
+
+
+def test_no_space_while_saving_the_conversion_is_told_as_such(
+    gguf_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: object, **kwargs: object) -> None:
+        raise safetensors.SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(transformers.PreTrainedModel, "save_pretrained", full)
+    with pytest.raises(StoreError, match="no space left"):
+        load_model(gguf_file)
+    assert kept_files() == []

@@ -155,6 +155,6 @@ def right_padded(ids: Sequence[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]
     padded = torch.zeros(len(ids), longest, dtype=torch.int64)
     mask = torch.zeros(len(ids), longest, dtype=torch.bool)
     for row, one in enumerate(ids):
-        padded[row, : len(one)] = torch.from_numpy(one)
+        padded[row, : len(one)] = torch.from_numpy(one.copy())  # read-only buffers cannot be shared
         mask[row, : len(one)] = True
     return padded, mask

@@ -41,7 +41,8 @@ class SelfCheck:
     later_token_effect : float
         Change of a token's activation when another token follows.
     hooks_against_hidden_states : float or None
-        Block outputs against ``hidden_states[1:-1]``; None where the model gives no such entries.
+        Block outputs against ``hidden_states[1:-1]``; None where the model gives no such entries or
+        has one layer.
     final_norm_against_last_hidden_state : float or None
         The body's output against ``hidden_states[-1]``.
     tolerance : float
@@ -78,7 +79,9 @@ def probe_texts(encoded: EncodedTexts, *, context_length: int | None = None) -> 
     short_enough = [i for i in by_length if encoded.lengths[i] <= most]
     candidates = short_enough or [int(by_length[0])]
     chosen = sorted({0, len(candidates) // 2, len(candidates) - 1})
-    return [encoded.ids[candidates[place]][:most] for place in chosen]
+    probes = [encoded.ids[candidates[place]][:most] for place in chosen]
+    # one text alone would need no padding
+    return probes if len(probes) > 1 else [probes[0][: max(1, len(probes[0]) // 2)], *probes]
 
 
 def check_extraction(model: Model, encoded: EncodedTexts, *, pooling: str) -> SelfCheck:
@@ -152,4 +155,4 @@ def _against_hidden_states(
         *below, last = relative_difference(found, np.stack(states[1:])).tolist()
         hooks.extend(below)
         finals.append(last)
-    return max(hooks, default=0.0), max(finals)
+    return max(hooks, default=None), max(finals)

@@ -20,14 +20,14 @@ from isodepth.models.transformers_calls import quiet_transformers
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncodedTexts:
-    """Distinct texts as token ids.
+    """Distinct inputs as token ids: texts that differ, to this model, in what it reads.
 
     Parameters
     ----------
     ids : tuple of int64 arrays
-        One a distinct text, in the order of first appearance.
+        One a distinct input, in the order of first appearance.
     rows : tuple of int64 arrays
-        For each distinct text, the rows of the text set that hold it.
+        For each distinct input, the rows of the text set that give it, ascending.
     limit : int or None
         After how many tokens texts were cut.
     truncated : tuple of int
@@ -45,7 +45,7 @@ class EncodedTexts:
 
     @property
     def lengths(self) -> np.ndarray:
-        """Tokens of each distinct text, int64."""
+        """Tokens of each distinct input, int64."""
         return np.array([len(ids) for ids in self.ids], dtype=np.int64)
 
     @property
@@ -58,7 +58,7 @@ class EncodedTexts:
         last = {int(ids[-1]) for ids in self.ids}
         return {
             "n_texts": self.n_texts,
-            "n_distinct_texts": len(self.ids),
+            "n_distinct_inputs": len(self.ids),
             "n_tokens": int(self.lengths.sum()),
             "longest_text_tokens": int(self.lengths.max()),
             "max_tokens": self.limit,
@@ -71,7 +71,7 @@ class EncodedTexts:
 
 
 def encode_texts(texts: Sequence[str], tokenizer: Any, *, limit: int | None, name: str) -> EncodedTexts:
-    """Return texts as token ids, each distinct text once.
+    """Return texts as token ids, each distinct input once.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def encode_texts(texts: Sequence[str], tokenizer: Any, *, limit: int | None, nam
     Raises
     ------
     TextsError
-        If a text has no tokens; its row is named.
+        If a text has no tokens (its row is named), or all texts give the same tokens.
     """
     distinct: dict[str, list[int]] = {}
     for row, text in enumerate(texts):
@@ -109,16 +109,22 @@ def encode_texts(texts: Sequence[str], tokenizer: Any, *, limit: int | None, nam
         np.array(_without_suffix(one, prefix, text, suffix), dtype=np.int64)
         for one, text in zip(full, bare, strict=True)
     ]
-    rows = [np.array(where, dtype=np.int64) for where in distinct.values()]
     truncated: list[int] = []
-    if limit is not None:
-        for one, where in zip(ids, rows, strict=True):
-            if len(one) > limit:
-                truncated.extend(int(row) for row in where)
-        ids = [one[:limit] for one in ids]
+    read: dict[bytes, list[int]] = {}
+    for one, text in zip(ids, order, strict=True):
+        if limit is not None and len(one) > limit:
+            truncated.extend(distinct[text])
+        # texts that differ only in what was cut are one to the model
+        read.setdefault(one[:limit].tobytes(), []).extend(distinct[text])
+    if len(read) == 1 and len(texts) > 1:
+        raise TextsError(
+            f"{name}: all {len(texts):,} texts are the same to the model"
+            + (f" after {limit:,} tokens" if truncated else ""),
+            hint="neighbors of equal inputs mean nothing; use other texts or a larger --max-tokens.",
+        )
     return EncodedTexts(
-        ids=tuple(ids),
-        rows=tuple(rows),
+        ids=tuple(np.frombuffer(one, dtype=np.int64) for one in read),
+        rows=tuple(np.array(sorted(where), dtype=np.int64) for where in read.values()),
         limit=limit,
         truncated=tuple(sorted(truncated)),
         prefix=tuple(tokenizer.convert_ids_to_tokens(prefix)),

@@ -13,6 +13,7 @@ Memory: the weights, one batch per thread, and what the caller keeps of the resu
 """
 
 import contextlib
+import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -232,11 +233,24 @@ def _threads(n_workers: int) -> Iterator[ThreadPoolExecutor]:
         torch.set_num_threads(n_threads)
 
 
+def _changes_while_reading(model: Model) -> bool:
+    """Return whether a forward pass changes the model, so that passes must not overlap.
+
+    The "dynamic" and "longrope" position embeddings rescale themselves to the length of the batch.
+    """
+    config: Any = model.body.config
+    config = config.to_dict()
+    settings = json.dumps([config.get("rope_parameters"), config.get("rope_scaling")], default=str)
+    return "dynamic" in settings or "longrope" in settings
+
+
 def _read_in_threads(
     model: Model, options: ExtractionOptions, encoded: EncodedTexts, batches: list[np.ndarray]
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield (indices of distinct texts, values) as batches finish, in no fixed order."""
     n_workers = max(1, min(torch.get_num_threads(), MOST_WORKERS, len(batches)))
+    if _changes_while_reading(model):
+        n_workers = 1
     waiting = iter(batches)
     running: dict[Future[np.ndarray], np.ndarray] = {}
     with (

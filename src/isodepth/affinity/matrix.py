@@ -12,7 +12,7 @@ import numpy as np
 
 from isodepth.affinity.mutual_knn import checked_ids, mutual_knn_counts
 from isodepth.axes import AffinityValues, layer_numbers, relative_depths
-from isodepth.errors import DigestMismatchError, ParameterError, listed
+from isodepth.errors import DigestMismatchError, ParameterError, listed, require
 from isodepth.neighbors import Neighbors
 
 if TYPE_CHECKING:
@@ -82,12 +82,26 @@ class AffinityMatrix:
         )
 
     def to_frame(self) -> "pandas.DataFrame":
-        """Return `to_table` as a pandas DataFrame (pip install 'isodepth[xarray]')."""
+        """Return `to_table` as a pandas DataFrame (pip install 'isodepth[xarray]').
+
+        Raises
+        ------
+        MissingPackageError
+            If pandas is not installed.
+        """
+        require("pandas", extra="xarray")
         frame: pandas.DataFrame = self.to_table().to_pandas()
         return frame
 
     def to_xarray(self) -> "xarray.DataArray":
-        """Return the values with layer coordinates (pip install 'isodepth[xarray]')."""
+        """Return the values with layer coordinates (pip install 'isodepth[xarray]').
+
+        Raises
+        ------
+        MissingPackageError
+            If xarray is not installed.
+        """
+        require("xarray", extra="xarray")
         import xarray
 
         n_left, n_right = self.values.shape

@@ -15,7 +15,6 @@ N_TEXTS = 512
     epilog="""\b
 Example:
   isodepth compare smollm2-135m-instruct gemma-3-270m --texts wikipedia -n 128 --out compare
-  isodepth compare ./base ./tuned --texts reviews.csv --column review -n 512
 """,
 )
 @click.argument("left")
@@ -51,6 +50,7 @@ def run_comparison(
 
     `most_texts` are sampled where `n` does not say how many, or all are read where there are fewer.
     """
+    from isodepth.atomic import refuse_unwritable
     from isodepth.cli.progress import ProgressDisplay
     from isodepth.cli.results import print_comparison
     from isodepth.models import MODELS
@@ -61,6 +61,7 @@ def run_comparison(
         entry = MODELS.get(name)
         if entry is not None and entry.notice and not entry.is_downloaded:
             click.echo(f"note: {entry.notice}", err=True)
+    refuse_unwritable(out)  # before the work, not after it
     with ProgressDisplay() as progress:
         text_set = load_texts(texts, column=column, progress=progress)
         if n is not None or len(text_set) > most_texts:

@@ -19,7 +19,13 @@ def comparison_options(*, n: int, out: str) -> Callable[[Command], Command]:
             help=f"How many texts to sample. Default: {n}, or all where there are fewer.",
         ),
         click.option("-k", "k", default=10, show_default=True, help="Neighbors per text."),
-        click.option("--seed", default=1234, show_default=True, help="Seed of the sampling."),
+        click.option(
+            "--seed",
+            type=click.IntRange(min=0),
+            default=1234,
+            show_default=True,
+            help="Seed of the sampling.",
+        ),
         click.option(
             "--out",
             type=click.Path(file_okay=False, path_type=Path),
@@ -46,7 +52,11 @@ def comparison_options(*, n: int, out: str) -> Callable[[Command], Command]:
             show_default=True,
             help="The activation at the last token, or the mean over all.",
         ),
-        click.option("--max-tokens", type=int, help="Cut texts after so many tokens."),
+        click.option(
+            "--max-tokens",
+            type=int,
+            help="Cut texts after so many tokens, special tokens in front included.",
+        ),
         click.option("--keep-activations", is_flag=True, help="Keep the activations in the store too."),
     ]
 

@@ -63,7 +63,7 @@ def _p(value: float) -> str:
 
 
 def _cautions(comparison: "Comparison") -> list[str]:
-    """Return what a reader should know of the texts: duplicates, cuts, equal last tokens."""
+    """Return what a reader should know of the texts: duplicates, cuts, removed tokens."""
     notes = []
     copies = comparison.texts.n_duplicates
     if copies:
@@ -74,6 +74,12 @@ def _cautions(comparison: "Comparison") -> list[str]:
             notes.append(
                 f"{side.model} cut {encoding['n_truncated']:,} texts after "
                 f"{encoding['max_tokens']:,} tokens."
+            )
+        same = encoding.get("n_texts", 0) - encoding.get("n_distinct_inputs", 0) - copies
+        if same > 0:
+            notes.append(
+                f"{same:,} different texts give {side.model} the same tokens as another; they count as "
+                "near neighbors."
             )
         if encoding.get("special_tokens_removed_from_end"):
             removed = " ".join(encoding["special_tokens_removed_from_end"])

@@ -8,8 +8,10 @@ Disk: 4 bytes a parameter. Memory while converting: the weights and one tensor's
 """
 
 import contextlib
+import errno
 import functools
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -43,7 +45,7 @@ def is_converted(sha256: str) -> bool:
     try:
         sums = json.loads((folder / RECORD).read_text(encoding="utf-8"))["files"]
         return all(file_digest(folder / name) == digest for name, digest in sums.items())
-    except (OSError, ValueError, KeyError, AttributeError):
+    except (FileNotFoundError, ValueError, KeyError, AttributeError):
         return False
 
 
@@ -60,16 +62,17 @@ def gguf_folder(source: ModelSource, *, progress: Progress = no_progress) -> Pat
         shutil.rmtree(folder)
     with storage_errors(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        if source.entry is None:
-            assert source.location is not None
-            _convert(source.location, folder, sha256, source.name, progress)
-            return folder
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".joining-") as joining:
-            path = Path(joining) / "model.gguf"
+        # alone in a folder: transformers would prefer a tokenizer.json beside the file to its own
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".alone-") as alone:
+            path = Path(alone) / "model.gguf"
             entry = source.entry
-            _write_verified(
-                path, sha256, lambda file: entry.write_gguf(file, progress=progress), source.name
-            )
+            if entry is None:
+                assert source.location is not None
+                path.symlink_to(source.location)
+            else:
+                _write_verified(
+                    path, sha256, lambda file: entry.write_gguf(file, progress=progress), source.name
+                )
             _convert(path, folder, sha256, source.name, progress)
     return folder
 
@@ -86,6 +89,7 @@ def _write_verified(path: Path, sha256: str, write: Callable[[IO[bytes]], None],
 
 def _convert(gguf: Path, folder: Path, sha256: str, name: str, progress: Progress) -> None:
     """Write weights, configuration and tokenizer of a GGUF file as a transformers folder."""
+    import safetensors
     import torch
     import transformers
 
@@ -113,8 +117,13 @@ def _convert(gguf: Path, folder: Path, sha256: str, name: str, progress: Progres
             ) from error
         refuse_missing_weights(account["missing_keys"], name=name, where=gguf)
         progress(label, 2, 3, "steps")
-        tokenizer.save_pretrained(temporary)
-        _unquantized(loaded).save_pretrained(temporary)
+        try:
+            tokenizer.save_pretrained(temporary)
+            _unquantized(loaded).save_pretrained(temporary)
+        except safetensors.SafetensorError as error:
+            if f"os error {errno.ENOSPC}" in str(error):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+            raise
         sums = {path.name: sha256_of(path) for path in sorted(temporary.iterdir())}
         record = {"gguf_sha256": sha256, "transformers": transformers.__version__, "files": sums}
         (temporary / RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")

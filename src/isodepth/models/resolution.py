@@ -11,7 +11,7 @@ from pathlib import Path
 
 from isodepth.errors import ModelError, UnknownNameError, listed, nearest_names
 from isodepth.models.catalogue import MODELS, CatalogueModel
-from isodepth.sources import file_digest, folder_digest, hub_snapshot, is_hub_id
+from isodepth.sources import existing_path, file_digest, folder_digest, hub_snapshot, is_hub_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,21 +63,25 @@ def resolve_model(name_or_path: str | Path, *, revision: str | None = None) -> M
     if entry is not None:
         digest = f"gguf:{entry.gguf_sha256}"
         return ModelSource(kind="catalogue", name=name, digest=digest, entry=entry)
-    path = Path(name).expanduser()
-    if path.is_file():
-        return _gguf_source(path)
-    if path.is_dir():
-        return _folder_source(path)
+    path = existing_path(name_or_path)
+    if path is not None:
+        return _gguf_source(path) if path.is_file() else _folder_source(path)
     if isinstance(name_or_path, str) and is_hub_id(name):
         folder, commit = hub_snapshot(name, revision=revision)
         _check_folder(folder, name)
         return ModelSource(kind="hub", name=name, digest=f"hub:{name}@{commit}", location=folder)
     near = nearest_names(name, MODELS)
+    shown = name if len(name) <= 80 else f"{name[:80]}..."
     raise UnknownNameError(
-        f"no model is called {name!r}: it is not in the catalogue ({listed(list(MODELS))}), not a "
+        f"no model is called {shown!r}: it is not in the catalogue ({listed(list(MODELS))}), not a "
         'file or folder here, and not a hub id ("owner/name")',
         hint=f"did you mean {' or '.join(near)}?" if near else "'isodepth models' lists the models.",
     )
+
+
+def _label(name: str) -> str:
+    """Return a file's name as text that can be shown, whatever bytes it has."""
+    return name.encode("utf-8", "replace").decode("utf-8")
 
 
 def _gguf_source(path: Path) -> ModelSource:
@@ -89,14 +93,14 @@ def _gguf_source(path: Path) -> ModelSource:
             hint="pass a .gguf file, or the folder that holds config.json and the weights.",
         )
     return ModelSource(
-        kind="gguf", name=path.stem, digest=f"gguf:{file_digest(path)}", location=path.resolve()
+        kind="gguf", name=_label(path.stem), digest=f"gguf:{file_digest(path)}", location=path.resolve()
     )
 
 
 def _folder_source(path: Path) -> ModelSource:
     _check_folder(path, str(path))
     digest = f"folder:{folder_digest(path)}"
-    name = path.resolve().name
+    name = _label(path.resolve().name)
     return ModelSource(kind="folder", name=name, digest=digest, location=path.resolve())
 
 

@@ -5,6 +5,7 @@ remembered with its size, times and inode, and computed again when any of them c
 Artifacts of the store are small and are hashed in full at every read; this memo is for weights.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -43,7 +44,8 @@ def file_digest(path: Path) -> str:
     except (OSError, ValueError, KeyError, TypeError):
         pass  # no memo, or a damaged one: the file itself decides
     digest = sha256_of(path)
-    write_atomically(memo, json.dumps({"stamp": stamp, "sha256": digest}).encode())
+    with contextlib.suppress(OSError):  # a memo that cannot be kept costs time, nothing else
+        write_atomically(memo, json.dumps({"stamp": stamp, "sha256": digest}).encode())
     return digest
 
 

@@ -9,6 +9,8 @@ from isodepth.atomic import storage_errors
 from isodepth.errors import DownloadError, StoreError
 
 WANTED = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "*.model", "*.txt"]
+UNWANTED = ["*/*", "consolidated*"]
+"""Sub-folders, and the same weights once more in a form that transformers does not read."""
 
 
 def is_hub_id(name: str) -> bool:
@@ -50,7 +52,7 @@ def hub_snapshot(repository: str, *, revision: str | None = None) -> tuple[Path,
     try:
         with storage_errors(Path(constants.HF_HUB_CACHE)):
             folder = huggingface_hub.snapshot_download(
-                repository, revision=revision, allow_patterns=WANTED, ignore_patterns=["*/*"]
+                repository, revision=revision, allow_patterns=WANTED, ignore_patterns=UNWANTED
             )
     except StoreError as error:
         raise StoreError(

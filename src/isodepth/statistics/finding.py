@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from isodepth.axes import AffinityValues
 from isodepth.statistics.diagonal import DiagonalTest
-from isodepth.statistics.matching import LayerMatches
+from isodepth.statistics.matching import FEWEST_LAYERS, LayerMatches
 from isodepth.statistics.null import null_model
 
 NULL_WIDENING = 2.3
@@ -33,7 +33,7 @@ class Finding:
     ----------
     verdict : str
         "not shared", "shared, not depth-matched", "on the diagonal, not in order",
-        "depth-matched", or "undecided" (too few layers for the tests).
+        "depth-matched", or "undecided" (too few layers or too large a k).
     sentence : str
         For people; has the numbers in it.
     """
@@ -65,7 +65,7 @@ def finding(
     """
     if k == n_texts - 1:
         return Finding(
-            verdict="not shared",
+            verdict="undecided",
             sentence=f"With k = {k} neighbors of {n_texts} texts every text is a neighbor of every "
             "other, so nothing can be told.",
         )
@@ -97,6 +97,12 @@ def finding(
             verdict="shared, not depth-matched",
             sentence="Layers share neighbors beyond chance, but not more at corresponding depths: "
             f"{contrast}.",
+        )
+    if min(values.shape) < FEWEST_LAYERS:
+        return Finding(
+            verdict="undecided",
+            sentence=f"Similarity is higher on the generalized diagonal than off it, but fewer than "
+            f"{FEWEST_LAYERS} layers are too few to tell whether it follows depth: {contrast}.",
         )
     correlations = (matches.left_rank_correlation, matches.right_rank_correlation)
     shown = " and ".join("undefined" if r is None else f"{r:.2f}" for r in correlations)

@@ -77,6 +77,11 @@ def read_csv(path: Path, column: str | None) -> list[str]:
     if not table:
         raise TextsError(f"{path}: the file is empty, expected a header row")
     header, rows = table[0], table[1:]
+    if len(header) == 1 and any(mark in header[0] for mark in ";\t"):
+        raise TextsError(
+            f"{path}: fields must be separated by commas; the header is {header[0]!r}",
+            hint="save the table with commas, or as .jsonl or .parquet.",
+        )
     at = header.index(_column(path, header, column))
     if len(header) == 1:
         rows = [row or [""] for row in rows]  # a blank line is an empty text, to be told of as such
@@ -107,6 +112,9 @@ def read_parquet(path: Path, column: str | None) -> list[str]:
 
 def _column(path: Path, names: list[str], column: str | None) -> str:
     """Return the column to read: the named one, else "text", else the only one."""
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise TextsError(f"{path}: several columns have the same name: {listed(twice)}")
     if column is not None:
         if column in names:
             return column

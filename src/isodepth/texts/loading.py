@@ -6,6 +6,7 @@ from typing import Any
 
 from isodepth.errors import ParameterError, UnknownNameError, listed, nearest_names
 from isodepth.progress import Progress, no_progress
+from isodepth.sources import existing_path
 from isodepth.texts.catalogue import TEXT_SETS
 from isodepth.texts.files import READERS, read_texts_file
 from isodepth.texts.text_set import TextSet
@@ -67,8 +68,8 @@ def _read(
             "cleaning": known.cleaning,
         }
         return known.read(progress=progress), known.name, provenance
-    path = _existing_file(name_or_path)
-    if path is not None:
+    path = existing_path(name_or_path)
+    if path is not None and path.is_file():
         return read_texts_file(path, column), path.name, {"source": "a file", "column": column}
     near = nearest_names(str(name_or_path), TEXT_SETS)
     shown = str(name_or_path)
@@ -77,12 +78,3 @@ def _read(
         f"{listed(list(TEXT_SETS))}; files end in {listed(list(READERS))}",
         hint=f"did you mean {' or '.join(near)}?" if near else "'isodepth texts' lists the sets.",
     )
-
-
-def _existing_file(name_or_path: str | Path) -> Path | None:
-    """Return the path where it is a file; a name too long or odd for one is none."""
-    try:
-        path = Path(name_or_path).expanduser()
-        return path if path.is_file() else None
-    except (OSError, ValueError, RuntimeError):
-        return None

@@ -120,6 +120,8 @@ class TextSet:
                 "number of its texts",
                 hint=f"use -n {len(self)}" if n > len(self) else None,
             )
+        if seed < 0:
+            raise ParameterError(f"seed must be at least 0; got {seed}")
         order = np.random.default_rng(seed).permutation(len(self))[:n]
         sampling = {"n": n, "seed": seed, "from_n_texts": len(self), "from_digest": self.digest}
         return TextSet.of(
