@@ -3,40 +3,19 @@
 import json
 import re
 import sys
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import tiny_models
 from isodepth import __version__
-from isodepth.cli import cli, main
+from isodepth.cli import cli
 from isodepth.comparison import OUTPUTS
 from isodepth.models import MODELS
 from isodepth.texts import TEXT_SETS
 
 Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
-    """Return a function that runs the command line here: exit status, standard output and error."""
-
-    def ran(*arguments: object) -> tuple[int, str, str]:
-        capsys.readouterr()
-        status: object = 0
-        try:
-            main([str(argument) for argument in arguments])
-        except SystemExit as request:
-            status = request.code
-        assert status is None or isinstance(status, int)
-        return status or 0, *capsys.readouterr()
-
-    show = warnings.showwarning
-    with warnings.catch_warnings():
-        yield ran
-    warnings.showwarning = show
 
 
 @pytest.fixture
