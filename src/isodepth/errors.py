@@ -90,6 +90,11 @@ def listed(rows: Sequence[object], *, most: int = 10) -> str:
     return shown if len(rows) <= most else f"{shown} and {len(rows) - most:,} more"
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of what another library's error says, or its type where it says nothing."""
+    return str(error).strip().split("\n", 1)[0] or type(error).__name__
+
+
 def require(package: str, *, extra: str) -> None:
     """Raise `MissingPackageError`, naming the extra to install, unless a package can be imported."""
     if importlib.util.find_spec(package) is None:

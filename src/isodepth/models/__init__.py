@@ -1,14 +1,14 @@
 """Which model is read: catalogue, hub ids, local folders and GGUF files; finding decoder blocks."""
 
+from typing import TYPE_CHECKING
+
 from isodepth.models.catalogue import MODELS, CatalogueModel
 from isodepth.models.resolution import ModelSource, resolve_model
 
-__all__ = ["MODELS", "CatalogueModel", "Model", "ModelSource", "load_model", "resolve_model"]
-
-from typing import TYPE_CHECKING
-
 if TYPE_CHECKING:
     from isodepth.models.loading import Model, load_model
+
+__all__ = ["MODELS", "CatalogueModel", "Model", "ModelSource", "load_model", "resolve_model"]
 
 
 def __getattr__(name: str) -> object:

@@ -14,17 +14,19 @@ import json
 import os
 import shutil
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from isodepth.atomic import atomic_folder, storage_errors
-from isodepth.errors import DownloadError, ModelError
+from isodepth.errors import DownloadError, ModelError, first_line
 from isodepth.models.resolution import ModelSource
 from isodepth.models.transformers_calls import quiet_transformers, refuse_missing_weights
 from isodepth.progress import Progress, no_progress
 from isodepth.sources import cache_directory, file_digest
 from isodepth.sources.digests import sha256_of
+from isodepth.store import DamagedArtifactWarning
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -42,11 +44,22 @@ def converted_folder(sha256: str) -> Path:
 def is_converted(sha256: str) -> bool:
     """Return whether the conversion is kept and its files are as they were written."""
     folder = converted_folder(sha256)
+    return folder.is_dir() and _damage(folder) is None
+
+
+def _damage(folder: Path) -> str | None:
+    """Return what is wrong with a conversion, naming the file, or None."""
+    record = folder / RECORD
     try:
-        sums = json.loads((folder / RECORD).read_text(encoding="utf-8"))["files"]
-        return all(file_digest(folder / name) == digest for name, digest in sums.items())
-    except (FileNotFoundError, ValueError, KeyError, AttributeError):
-        return False
+        sums = json.loads(record.read_text(encoding="utf-8"))["files"]
+        for name, digest in sums.items():
+            if file_digest(folder / name) != digest:
+                return f"{folder / name} is not as it was written"
+    except FileNotFoundError as error:
+        return f"{error.filename} is missing"
+    except (ValueError, KeyError, AttributeError) as error:
+        return f"{record} cannot be read ({error})"
+    return None
 
 
 def gguf_folder(source: ModelSource, *, progress: Progress = no_progress) -> Path:
@@ -56,9 +69,15 @@ def gguf_folder(source: ModelSource, *, progress: Progress = no_progress) -> Pat
     """
     sha256 = source.digest.removeprefix("gguf:")
     folder = converted_folder(sha256)
-    if is_converted(sha256):
-        return folder
-    if folder.exists():
+    if folder.is_dir():
+        problem = _damage(folder)
+        if problem is None:
+            return folder
+        warnings.warn(
+            f"damaged conversion of {source.name}: {problem}. It is removed and made again.",
+            DamagedArtifactWarning,
+            stacklevel=2,
+        )
         shutil.rmtree(folder)
     with storage_errors(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -111,7 +130,7 @@ def _convert(gguf: Path, folder: Path, sha256: str, name: str, progress: Progres
             # the reader raises whatever a damaged or unknown file leads it to
             raise ModelError(
                 f"{name}: transformers {transformers.__version__} cannot read this GGUF file: "
-                f"{str(error).splitlines()[0] if str(error) else type(error).__name__}",
+                f"{first_line(error)}",
                 hint="architectures that it can read are listed under 'GGUF' in its "
                 "documentation; a transformers folder or hub id of the same model also works.",
             ) from error

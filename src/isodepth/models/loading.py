@@ -14,7 +14,7 @@ from typing import Any
 import torch
 import transformers
 
-from isodepth.errors import ModelError
+from isodepth.errors import ModelError, first_line
 from isodepth.models.blocks import decoder_blocks
 from isodepth.models.gguf import gguf_folder
 from isodepth.models.resolution import ModelSource, resolve_model
@@ -123,14 +123,14 @@ def _load_folder(folder: Path, source: ModelSource) -> Model:
             # transformers raises many types here; whatever it is, the folder holds no usable model
             raise ModelError(
                 f"{source.name}: transformers {transformers.__version__} cannot load the model in "
-                f"{folder}: {_first_line(error)}",
+                f"{folder}: {first_line(error)}",
                 hint="isodepth needs a model that transformers can load without remote code.",
             ) from error
         try:
             tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **settings)
         except Exception as error:
             raise ModelError(
-                f"{source.name}: the tokenizer in {folder} cannot be loaded: {_first_line(error)}",
+                f"{source.name}: the tokenizer in {folder} cannot be loaded: {first_line(error)}",
                 hint="save it beside the weights with tokenizer.save_pretrained(folder).",
             ) from error
     refuse_missing_weights(loaded["missing_keys"], name=source.name, where=folder)
@@ -167,7 +167,3 @@ def _load_folder(folder: Path, source: ModelSource) -> Model:
             "transformers": transformers.__version__,
         },
     )
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().split("\n", 1)[0] or type(error).__name__

@@ -6,7 +6,7 @@ Only safetensors, configuration and tokenizer files are fetched: no pickled weig
 from pathlib import Path
 
 from isodepth.atomic import storage_errors
-from isodepth.errors import DownloadError, StoreError
+from isodepth.errors import DownloadError, StoreError, first_line
 
 WANTED = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "*.model", "*.txt"]
 UNWANTED = ["*/*", "consolidated*"]
@@ -60,16 +60,16 @@ def hub_snapshot(repository: str, *, revision: str | None = None) -> tuple[Path,
         ) from error
     except hub_errors.HFValidationError as error:
         raise DownloadError(
-            f"{at} is not a hub id: {_first_line(error)}", hint=f"check the spelling, {local}"
+            f"{at} is not a hub id: {first_line(error)}", hint=f"check the spelling, {local}"
         ) from error
     except hub_errors.GatedRepoError as error:
         raise DownloadError(
-            f"hub model {at} is gated: {_first_line(error)}",
+            f"hub model {at} is gated: {first_line(error)}",
             hint=f"ask for access on the model's page, then log in with 'hf auth login'; {local}",
         ) from error
     except (hub_errors.RepositoryNotFoundError, hub_errors.RevisionNotFoundError) as error:
         raise DownloadError(
-            f"hub model {at} was not found (or is private): {_first_line(error)}",
+            f"hub model {at} was not found (or is private): {first_line(error)}",
             hint=f"check the spelling and the revision; {local}",
         ) from error
     except Exception as error:
@@ -78,12 +78,8 @@ def hub_snapshot(repository: str, *, revision: str | None = None) -> tuple[Path,
         switched_off = " (switched off by HF_HUB_OFFLINE)" if constants.HF_HUB_OFFLINE else ""
         raise DownloadError(
             f"hub model {at} could not be fetched: tried the hub's cache on this machine and then "
-            f"{constants.ENDPOINT}{switched_off}: {_first_line(error)}",
+            f"{constants.ENDPOINT}{switched_off}: {first_line(error)}",
             hint=f"connect to the network (and unset HF_HUB_OFFLINE), {local}",
         ) from error
     path = Path(folder)
     return path, path.name
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().split("\n", 1)[0] or type(error).__name__
