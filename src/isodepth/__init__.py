@@ -39,7 +39,15 @@ if TYPE_CHECKING:
         null_model,
     )
     from isodepth.store import Store
-    from isodepth.texts import TextSet, load_texts
+    from isodepth.texts import (
+        Pairing,
+        ParallelTexts,
+        TextDescription,
+        TextSet,
+        describe_texts,
+        load_parallel_texts,
+        load_texts,
+    )
 
 __version__ = "0.1.0"
 
@@ -65,7 +73,12 @@ _HOMES = {
     "layer_matches": "statistics",
     "null_model": "statistics",
     "Store": "store",
+    "Pairing": "texts",
+    "ParallelTexts": "texts",
+    "TextDescription": "texts",
     "TextSet": "texts",
+    "describe_texts": "texts",
+    "load_parallel_texts": "texts",
     "load_texts": "texts",
 }
 
@@ -80,16 +93,21 @@ __all__ = [
     "Model",
     "Neighbors",
     "NullModel",
+    "Pairing",
+    "ParallelTexts",
     "Store",
+    "TextDescription",
     "TextSet",
     "__version__",
     "affinity_matrix",
     "compare",
+    "describe_texts",
     "diagonal_test",
     "extract",
     "generalized_diagonal",
     "layer_matches",
     "load_model",
+    "load_parallel_texts",
     "load_texts",
     "mutual_knn",
     "nearest_neighbors",

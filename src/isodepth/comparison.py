@@ -19,7 +19,7 @@ from isodepth.atomic import atomic_path, write_atomically
 from isodepth.axes import relative_depths
 from isodepth.neighbors import Neighbors
 from isodepth.statistics import DiagonalTest, Finding, LayerMatches
-from isodepth.texts import TextSet
+from isodepth.texts import ParallelTexts, TextSet
 
 OUTPUTS = ("affinity.png", "affinity.pdf", "affinity.parquet", "matches.csv", "summary.json")
 
@@ -38,12 +38,12 @@ class Comparison:
         The most similar layers.
     finding : Finding
         What was found, in a sentence.
-    texts : TextSet
-        The texts.
+    texts : ParallelTexts
+        What the models read: the same texts left and right, unless parallel ones were declared.
     left, right : Neighbors
         The neighbors that the matrix was made from; as many as are stored, at least k.
-    options : ExtractionOptions
-        What was captured.
+    left_options, right_options : ExtractionOptions
+        What was captured; they differ in `chat` at most.
     from_store : tuple of str
         What did not have to be computed.
     """
@@ -52,11 +52,17 @@ class Comparison:
     test: DiagonalTest | None
     matches: LayerMatches
     finding: Finding
-    texts: TextSet
+    texts: ParallelTexts
     left: Neighbors
     right: Neighbors
-    options: ExtractionOptions
+    left_options: ExtractionOptions
+    right_options: ExtractionOptions
     from_store: tuple[str, ...]
+
+    @property
+    def is_parallel(self) -> bool:
+        """Whether the two models read different, parallel texts."""
+        return self.texts.left.digest != self.texts.right.digest
 
     def __repr__(self) -> str:
         return f"Comparison({self.affinity!r}: {self.finding.verdict})"
@@ -66,20 +72,17 @@ class Comparison:
         values = self.affinity.values
         best = np.unravel_index(int(values.argmax()), values.shape)
         return {
-            "left": self._side(self.left),
-            "right": self._side(self.right),
-            "texts": {
-                "name": self.texts.name,
-                "n_texts": len(self.texts),
-                "n_duplicates": self.texts.n_duplicates,
-                "digest": self.texts.digest,
-                "provenance": dict(self.texts.provenance),
-            },
+            "left": _side(self.left, self.left_options),
+            "right": _side(self.right, self.right_options),
+            "texts": _texts(self.texts.left),
+            "right_texts": _texts(self.texts.right) if self.is_parallel else None,
             "n_texts": self.affinity.n_texts,
             "k": self.affinity.k,
             "measure": self.affinity.measure,
             "metric": self.left.metric,
-            "capture": self.options.as_dict(),
+            "capture": {
+                name: value for name, value in self.left_options.as_dict().items() if name != "chat"
+            },
             "chance_level": self.affinity.chance,
             "similarity": {
                 "mean": float(values.mean()),
@@ -105,14 +108,6 @@ class Comparison:
                 "Layers count from 1; relative depth is layer / number of layers.",
             ],
             "versions": _versions(),
-        }
-
-    def _side(self, neighbors: Neighbors) -> dict[str, Any]:
-        return {
-            "name": neighbors.model,
-            "n_layers": neighbors.n_layers,
-            "stored_k": neighbors.k,
-            "provenance": dict(neighbors.provenance),
         }
 
     def write(self, out: Path | str) -> list[Path]:
@@ -160,6 +155,26 @@ class Comparison:
                 to_place = (names[1], match + 1, f"{to_depths[match]:.6f}")
                 writer.writerow((*place, *to_place, f"{similarity[layer]:.6f}"))
         return text.getvalue()
+
+
+def _side(neighbors: Neighbors, options: ExtractionOptions) -> dict[str, Any]:
+    return {
+        "name": neighbors.model,
+        "n_layers": neighbors.n_layers,
+        "stored_k": neighbors.k,
+        "chat": options.chat,
+        "provenance": dict(neighbors.provenance),
+    }
+
+
+def _texts(texts: TextSet) -> dict[str, Any]:
+    return {
+        "name": texts.name,
+        "n_texts": len(texts),
+        "n_duplicates": texts.n_duplicates,
+        "digest": texts.digest,
+        "provenance": dict(texts.provenance),
+    }
 
 
 def _test_dict(test: DiagonalTest) -> dict[str, Any]:

@@ -11,16 +11,18 @@ Nothing heavy is imported before it is needed: a rerun from the store loads neit
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from isodepth.activations import Activations, ExtractionOptions
+from isodepth.activations.chat import refuse_no_template
 from isodepth.activations.result import EXTRACTION_VERSION
 from isodepth.affinity import AFFINITY_VERSION, AffinityMatrix, affinity_matrix
 from isodepth.affinity.matrix import check_measure
 from isodepth.comparison import Comparison
-from isodepth.errors import ParameterError
-from isodepth.models import ModelSource, resolve_model
+from isodepth.errors import ParameterError, listed
+from isodepth.models import ModelSource, has_chat_template, resolve_model
 from isodepth.neighbors import NEIGHBORS_VERSION, Neighbors, nearest_neighbors
 from isodepth.neighbors.exact import check_k, check_metric
 from isodepth.progress import Progress, no_progress
@@ -30,7 +32,7 @@ from isodepth.statistics import (
     layer_matches,
 )
 from isodepth.store import ResumableArray, Store, content_key
-from isodepth.texts import TextSet, load_texts
+from isodepth.texts import ParallelTexts, TextSet, load_parallel_texts, load_texts
 
 STORED_K = 100
 """Neighbors kept per text, if there are as many: any k up to this needs no model."""
@@ -39,15 +41,22 @@ STORED_K = 100
 def compare(
     left: str | Path,
     right: str | Path,
-    texts: TextSet | Sequence[str] | str | Path,
+    texts: TextSet | ParallelTexts | Sequence[str] | str | Path,
     *,
+    right_texts: TextSet | Sequence[str] | str | Path | None = None,
     n: int | None = None,
     k: int = 10,
     seed: int = 1234,
     column: str | None = None,
+    right_column: str | None = None,
+    source: str | None = None,
+    min_chars: int | None = None,
+    max_chars: int | None = None,
+    dedupe: bool = False,
     capture: str = "block",
     pooling: str = "last",
     max_tokens: int | None = None,
+    chat: bool | str = False,
     metric: str = "cosine",
     measure: str = "mutual_knn",
     keep_activations: bool = False,
@@ -60,14 +69,20 @@ def compare(
     ----------
     left, right : str or Path
         Models, as `load_model` takes them.
-    texts : TextSet, sequence of str, str or Path
-        Texts, as `load_texts` takes them.
-    n, seed, column
-        Sampling and column; see `load_texts`. Only for texts that are loaded here.
+    texts : TextSet, ParallelTexts, sequence of str, str or Path
+        Texts, as `load_texts` takes them, for both models; or a pair, the left model reading the left
+        texts and the right model the right ones.
+    right_texts : TextSet, sequence of str, str or Path, optional
+        What the right model reads instead, row by row parallel to `texts`; see `load_parallel_texts`.
+    n, seed, column, right_column, source, min_chars, max_chars, dedupe
+        Sampling, columns and source; see `load_texts` and `load_parallel_texts`. Only for texts that
+        are loaded here. Naming a `right_column` without `right_texts` means another column of `texts`.
     k : int
         Neighbors per text, 1 <= k < number of texts.
     capture, pooling, max_tokens
         What to read; see `extract`.
+    chat : bool, "left" or "right"
+        Wrap the texts as a user's turn: for both models, or one; see `extract`.
     metric : str
         See `nearest_neighbors`.
     measure : str
@@ -85,32 +100,49 @@ def compare(
     IsodepthError
         Its subtypes say what cannot be used; see the functions above.
     """
-    options = ExtractionOptions(capture=capture, pooling=pooling, max_tokens=max_tokens)
+    if chat not in (False, True, "left", "right"):
+        raise ParameterError(f'chat must be False, True, "left" or "right"; got {chat!r}')
+    plain = ExtractionOptions(capture=capture, pooling=pooling, max_tokens=max_tokens)
+    options = [replace(plain, chat=chat in (True, side)) for side in ("left", "right")]
     kept = store if isinstance(store, Store) else Store(store)
-    if not isinstance(texts, TextSet):
-        texts = load_texts(texts, n, seed, column=column, progress=progress)
-    elif n is not None or column is not None:
-        raise ParameterError("n and column apply to texts that are loaded here, not to a TextSet")
-    check_k(k, len(texts))
     check_metric(metric)
     check_measure(measure)
-    job = _Job(
-        texts=texts,
-        options=options,
-        metric=metric,
-        keep_activations=keep_activations,
-        store=kept,
+    loading: dict[str, Any] = {"column": column, "source": source, "dedupe": dedupe or None}
+    loading |= {"min_chars": min_chars, "max_chars": max_chars, "n": n}
+    pair = _pair_of_texts(
+        texts,
+        right_texts,
+        right_column,
+        seed=seed,
         progress=progress,
+        given={name: value for name, value in loading.items() if value is not None},
     )
+    check_k(k, len(pair))
+    sources = _told_apart(resolve_model(left), resolve_model(right))
+    for model, wanted in zip(sources, options, strict=True):
+        if wanted.chat and has_chat_template(model) is False:
+            refuse_no_template(False, model.name)
+    is_parallel = pair.left.digest != pair.right.digest
     from_store: list[str] = []
     sides: list[tuple[str, Neighbors]] = []
-    for source in _told_apart(resolve_model(left), resolve_model(right)):
-        key = job.neighbors_key(source)
-        found = job.stored_neighbors(key, source, k)
+    for model, wanted, read in zip(sources, options, (pair.left, pair.right), strict=True):
+        job = _Job(
+            texts=read,
+            options=wanted,
+            metric=metric,
+            keep_activations=keep_activations,
+            store=kept,
+            progress=progress,
+        )
+        label = model.name + (f" on {read.name}" if is_parallel else "")
+        label += " as chat" if wanted.chat and chat is not True else ""
+        key = job.neighbors_key(model)
+        found = job.stored_neighbors(key, model, k)
         if found is not None and key not in dict(sides):
-            from_store.append(f"neighbors of {source.name}")
-        sides.append((key, found or job.computed_neighbors(key, source, k)))
-    matrix, was_stored = _matrix(sides, texts, measure, k, kept)
+            from_store.append(f"neighbors of {label}")
+        neighbors = found or job.computed_neighbors(key, model, k)
+        sides.append((key, replace(neighbors, model=label)))
+    matrix, was_stored = _matrix(sides, pair if is_parallel else None, measure, k, kept)
     if was_stored:
         from_store.append("affinity matrix")
     test = diagonal_test(matrix.values) if min(matrix.values.shape) > 1 else None
@@ -119,12 +151,52 @@ def compare(
         affinity=matrix,
         test=test,
         matches=matches,
-        finding=finding(matrix.values, n_texts=len(texts), k=k, test=test, matches=matches),
-        texts=texts,
+        finding=finding(matrix.values, n_texts=len(pair), k=k, test=test, matches=matches),
+        texts=pair,
         left=sides[0][1],
         right=sides[1][1],
-        options=options,
+        left_options=options[0],
+        right_options=options[1],
         from_store=tuple(from_store),
+    )
+
+
+def _pair_of_texts(
+    texts: TextSet | ParallelTexts | Sequence[str] | str | Path,
+    right_texts: TextSet | Sequence[str] | str | Path | None,
+    right_column: str | None,
+    *,
+    seed: int,
+    progress: Progress,
+    given: dict[str, Any],
+) -> ParallelTexts:
+    """Return what the two models read: the same texts twice, where nothing else is said."""
+    if isinstance(texts, (TextSet, ParallelTexts)):
+        if given or right_column is not None:
+            names = [*given, *(["right_column"] if right_column is not None else [])]
+            raise ParameterError(
+                f"{listed(names)}: only for texts that are loaded here, not a {type(texts).__name__}",
+                hint="pass them to load_texts, or sample with its .sample(...).",
+            )
+        if right_texts is None:
+            return texts if isinstance(texts, ParallelTexts) else ParallelTexts.of(texts, texts)
+        if isinstance(texts, TextSet) and isinstance(right_texts, TextSet):
+            return ParallelTexts.of(texts, right_texts)
+    if isinstance(texts, (TextSet, ParallelTexts)) or isinstance(right_texts, TextSet):
+        raise ParameterError(
+            "texts and right_texts must both be TextSets, or both be loaded here; got "
+            f"{type(texts).__name__} and {type(right_texts).__name__}"
+        )
+    if right_texts is None and right_column is None:
+        loaded = load_texts(texts, seed=seed, progress=progress, **given)
+        return ParallelTexts.of(loaded, loaded)
+    return load_parallel_texts(
+        texts,
+        texts if right_texts is None else right_texts,
+        seed=seed,
+        right_column=right_column,
+        progress=progress,
+        **given,
     )
 
 
@@ -287,7 +359,11 @@ class _Job:
 
 
 def _matrix(
-    sides: list[tuple[str, Neighbors]], texts: TextSet, measure: str, k: int, store: Store
+    sides: list[tuple[str, Neighbors]],
+    parallel: ParallelTexts | None,
+    measure: str,
+    k: int,
+    store: Store,
 ) -> tuple[AffinityMatrix, bool]:
     """Return the affinity matrix and whether it was in the store."""
     (left_key, left), (right_key, right) = sides
@@ -301,6 +377,7 @@ def _matrix(
             "k": k,
         }
     )
+    right_digest = None if parallel is None else right.texts_digest
     artifact = store.read("affinity", key)
     if artifact is not None:
         stored = AffinityMatrix(
@@ -309,11 +386,13 @@ def _matrix(
             right=right.model,
             measure=measure,
             k=k,
-            n_texts=len(texts),
-            texts_digest=texts.digest,
+            n_texts=left.n_texts,
+            texts_digest=left.texts_digest,
+            right_texts_digest=right_digest,
         )
         return stored, True
-    matrix = affinity_matrix(left, right, measure=measure, k=k)
+    pairing = None if parallel is None else parallel.pairing
+    matrix = affinity_matrix(left, right, measure=measure, k=k, pairing=pairing)
     store.write(
         "affinity",
         key,
@@ -323,8 +402,9 @@ def _matrix(
             "right": right.model,
             "measure": measure,
             "k": k,
-            "n_texts": len(texts),
-            "texts_digest": texts.digest,
+            "n_texts": left.n_texts,
+            "texts_digest": left.texts_digest,
+            "right_texts_digest": right_digest,
             "version": AFFINITY_VERSION,
         },
     )

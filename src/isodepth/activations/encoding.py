@@ -4,16 +4,20 @@ Special tokens that the tokenizer puts in front (a BOS) are kept: the model was 
 Tokens that it appends (an EOS) are removed, because they would make the last token of all texts the
 same. Texts longer than the limit lose their end; which ones is recorded.
 
+As a user's turn (`isodepth.activations.chat`), a text stands inside the model's chat template, whose
+tokens are all kept, also where a text is cut: then the end of the text goes, not that of the template.
+
 Texts of a batch share one rectangle, so they are sorted by length, and a batch holds at most
 `token_budget` tokens, padding included.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from isodepth.activations.chat import FIXED_DATE, chat_ids, common_ending, template_sha256
 from isodepth.errors import TextsError, listed
 from isodepth.models.transformers_calls import quiet_transformers
 
@@ -34,6 +38,9 @@ class EncodedTexts:
         The rows (from 0) that were cut.
     prefix, suffix : tuple of str
         Special tokens that the tokenizer puts in front (kept) and appends (removed).
+    chat : mapping or None
+        The chat template that the texts stand in: its sha256, the tokens behind the text, the date that
+        it was told. None where they are read as they are.
     """
 
     ids: tuple[np.ndarray, ...]
@@ -42,6 +49,7 @@ class EncodedTexts:
     truncated: tuple[int, ...]
     prefix: tuple[str, ...]
     suffix: tuple[str, ...]
+    chat: Mapping[str, Any] | None = None
 
     @property
     def lengths(self) -> np.ndarray:
@@ -67,10 +75,13 @@ class EncodedTexts:
             "special_tokens_in_front": list(self.prefix),
             "special_tokens_removed_from_end": list(self.suffix),
             "n_distinct_last_tokens": len(last),
+            "chat_template": None if self.chat is None else dict(self.chat),
         }
 
 
-def encode_texts(texts: Sequence[str], tokenizer: Any, *, limit: int | None, name: str) -> EncodedTexts:
+def encode_texts(
+    texts: Sequence[str], tokenizer: Any, *, limit: int | None, name: str, chat: bool = False
+) -> EncodedTexts:
     """Return texts as token ids, each distinct input once.
 
     Parameters
@@ -83,39 +94,64 @@ def encode_texts(texts: Sequence[str], tokenizer: Any, *, limit: int | None, nam
         The most tokens that a text may have.
     name : str
         The model's name, for errors.
+    chat : bool
+        Wrap every text as a user's turn.
 
     Raises
     ------
     TextsError
-        If a text has no tokens (its row is named), or all texts give the same tokens.
+        If a text has no tokens (its row is named), all texts give the same tokens, or the limit leaves
+        no room for a text in the template.
+    ModelError
+        If `chat` is wanted and the model has no chat template.
     """
     distinct: dict[str, list[int]] = {}
     for row, text in enumerate(texts):
         distinct.setdefault(text, []).append(row)
     order = list(distinct)
+    prefix: list[int] = []
+    suffix: list[int] = []
+    ending: list[int] = []
+    wrapping: dict[str, Any] | None = None
     with quiet_transformers():  # it would advise on lengths that are cut right here
-        options = {"padding": False, "truncation": False}
-        bare = tokenizer(order, add_special_tokens=False, **options)["input_ids"]
-        full = tokenizer(order, add_special_tokens=True, **options)["input_ids"]
-    without = [text for one, text in zip(bare, order, strict=True) if not one]
-    if without:
-        empty = sorted(row + 1 for text in without for row in distinct[text])
+        plain = {"padding": False, "truncation": False}
+        bare = tokenizer(order, add_special_tokens=False, **plain)["input_ids"]
+        without = [text for one, text in zip(bare, order, strict=True) if not one]
+        if without:
+            empty = sorted(row + 1 for text in without for row in distinct[text])
+            raise TextsError(
+                f"{name}: its tokenizer makes no tokens of text {listed(empty)} (rows count from 1)",
+                hint="remove these rows: a text without tokens has no last token.",
+            )
+        if chat:
+            whole = chat_ids(order, tokenizer, name=name)
+            ending = common_ending(chat_ids(["a", "7"], tokenizer, name=name))
+            wrapping = {
+                "sha256": template_sha256(tokenizer),
+                "tokens_behind_the_text": tokenizer.convert_ids_to_tokens(ending),
+                "date": FIXED_DATE.isoformat(),
+            }
+        else:
+            full = tokenizer(order, add_special_tokens=True, padding=False, truncation=False)[
+                "input_ids"
+            ]
+            prefix, suffix = _special_tokens(full, bare)
+            whole = [
+                _without_suffix(one, prefix, text, suffix) for one, text in zip(full, bare, strict=True)
+            ]
+    if limit is not None and limit <= len(ending):
         raise TextsError(
-            f"{name}: its tokenizer makes no tokens of text {listed(empty)} (rows count from 1)",
-            hint="remove these rows: a text without tokens has no last token.",
+            f"{name}: {limit:,} tokens leave no room for a text before the {len(ending):,} tokens that "
+            "the chat template ends in"
         )
-    prefix, suffix = _special_tokens(full, bare)
-    ids = [
-        np.array(_without_suffix(one, prefix, text, suffix), dtype=np.int64)
-        for one, text in zip(full, bare, strict=True)
-    ]
     truncated: list[int] = []
     read: dict[bytes, list[int]] = {}
-    for one, text in zip(ids, order, strict=True):
-        if limit is not None and len(one) > limit:
+    for tokens, text in zip(whole, order, strict=True):
+        if limit is not None and len(tokens) > limit:
             truncated.extend(distinct[text])
+            tokens = [*tokens[: limit - len(ending)], *ending]
         # texts that differ only in what was cut are one to the model
-        read.setdefault(one[:limit].tobytes(), []).extend(distinct[text])
+        read.setdefault(np.array(tokens, dtype=np.int64).tobytes(), []).extend(distinct[text])
     if len(read) == 1 and len(texts) > 1:
         raise TextsError(
             f"{name}: all {len(texts):,} texts are the same to the model"
@@ -129,6 +165,7 @@ def encode_texts(texts: Sequence[str], tokenizer: Any, *, limit: int | None, nam
         truncated=tuple(sorted(truncated)),
         prefix=tuple(tokenizer.convert_ids_to_tokens(prefix)),
         suffix=tuple(tokenizer.convert_ids_to_tokens(suffix)),
+        chat=wrapping,
     )
 
 

@@ -136,7 +136,11 @@ def prepare_extraction(
     """
     limits = [limit for limit in (options.max_tokens, model.context_length) if limit is not None]
     encoded = encode_texts(
-        texts.texts, model.tokenizer, limit=min(limits, default=None), name=model.name
+        texts.texts,
+        model.tokenizer,
+        limit=min(limits, default=None),
+        name=model.name,
+        chat=options.chat,
     )
     check = check_extraction(model, encoded, pooling=options.pooling)
     return Extraction(
@@ -156,6 +160,7 @@ def extract(
     capture: str = "block",
     pooling: str = "last",
     max_tokens: int | None = None,
+    chat: bool = False,
     token_budget: int = TOKEN_BUDGET,
     progress: Progress = no_progress,
 ) -> Activations:
@@ -174,6 +179,9 @@ def extract(
         "last": at the text's last token. "mean": over all its tokens.
     max_tokens : int, optional
         Cut texts after so many tokens; the model's context length where it is left out.
+    chat : bool
+        Wrap every text as a user's turn in the model's own chat template, with the generation prompt,
+        as the paper does for its instruction-tuned models.
     token_budget : int
         The most tokens of a batch, padding included. Changes speed and memory; values only by
         rounding.
@@ -191,6 +199,8 @@ def extract(
         If the self-check fails or values are NaN or infinite.
     TextsError, ParameterError
         If texts or options cannot be used.
+    ModelError
+        If `chat` is wanted and the model has no chat template.
 
     References
     ----------
@@ -198,7 +208,7 @@ def extract(
     l at the last token of the input. Their published matrices hold, at the last layer, the final
     norm's output instead (capture="final_norm").
     """
-    options = ExtractionOptions(capture=capture, pooling=pooling, max_tokens=max_tokens)
+    options = ExtractionOptions(capture=capture, pooling=pooling, max_tokens=max_tokens, chat=chat)
     if token_budget < 1:
         raise ParameterError(f"token_budget must be at least 1; got {token_budget}")
     text_set = texts if isinstance(texts, TextSet) else load_texts(texts, progress=progress)

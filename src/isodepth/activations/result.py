@@ -1,7 +1,7 @@
 """Activations as a result, and the options that fix their values. Needs no torch."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -36,11 +36,14 @@ class ExtractionOptions:
     max_tokens : int, optional
         Cut texts after so many tokens; the model's context length where it is left out. Never more
         than that.
+    chat : bool
+        Wrap every text as a user's turn in the model's chat template, with the generation prompt.
     """
 
     capture: str = "block"
     pooling: str = "last"
     max_tokens: int | None = None
+    chat: bool = False
 
     def __post_init__(self) -> None:
         for what, value, known in (
@@ -54,7 +57,7 @@ class ExtractionOptions:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the options as JSON values."""
-        return {"capture": self.capture, "pooling": self.pooling, "max_tokens": self.max_tokens}
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -14,6 +14,7 @@ from isodepth.affinity.mutual_knn import checked_ids, mutual_knn_counts
 from isodepth.axes import AffinityValues, layer_numbers, relative_depths
 from isodepth.errors import DigestMismatchError, ParameterError, listed, require
 from isodepth.neighbors import Neighbors
+from isodepth.texts import Pairing
 
 if TYPE_CHECKING:
     import pandas
@@ -39,7 +40,9 @@ class AffinityMatrix:
     n_texts : int
         Texts.
     texts_digest : str or None
-        Identity of the texts, where known.
+        Identity of the texts, where known; of those that the left model read, where the two differ.
+    right_texts_digest : str or None
+        Identity of the right model's texts, where they are other ones, declared parallel.
     provenance : mapping
         Where it comes from.
     """
@@ -51,6 +54,7 @@ class AffinityMatrix:
     k: int
     n_texts: int
     texts_digest: str | None = None
+    right_texts_digest: str | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -149,6 +153,7 @@ def affinity_matrix(
     *,
     measure: str = "mutual_knn",
     k: int | None = None,
+    pairing: Pairing | None = None,
 ) -> AffinityMatrix:
     """Return the similarities of all layers of one model to all layers of another.
 
@@ -161,6 +166,9 @@ def affinity_matrix(
         A key of `MEASURES`.
     k : int, optional
         Use the `k` nearest. All, which must be equally many, where it is left out.
+    pairing : Pairing, optional
+        The declaration that the left and the right model's texts, which differ, belong together row by
+        row: `ParallelTexts.pairing`.
 
     Returns
     -------
@@ -170,7 +178,8 @@ def affinity_matrix(
     Raises
     ------
     DigestMismatchError
-        If both carry a digest of their texts and the two differ.
+        If both carry a digest of their texts and the two differ without a declared pairing, or are not
+        those of the pairing.
     ParameterError
         If shapes, `k` or ids do not fit.
 
@@ -180,11 +189,14 @@ def affinity_matrix(
     """
     check_measure(measure)
     one, other = _as_neighbors(left, "left"), _as_neighbors(right, "right")
-    if None not in (one.texts_digest, other.texts_digest) and (one.texts_digest != other.texts_digest):
+    if pairing is not None:
+        pairing.refuse_others(one.texts_digest, other.texts_digest)
+    elif None not in (one.texts_digest, other.texts_digest) and one.texts_digest != other.texts_digest:
         raise DigestMismatchError(
             f"{one.model} and {other.model} were run on different texts, so their rows do not "
             f"belong together: digest {one.texts_digest} (left) against {other.texts_digest} (right)",
-            hint="run both on the same text set, with the same -n and --seed.",
+            hint="run both on the same text set, with the same -n and --seed; or declare that the two "
+            "are parallel, with pairing=ParallelTexts.of(left, right).pairing.",
         )
     if k is not None:
         one, other = one.first(k), other.first(k)
@@ -197,6 +209,7 @@ def affinity_matrix(
         k=one.k,
         n_texts=one.n_texts,
         texts_digest=one.texts_digest or other.texts_digest,
+        right_texts_digest=None if pairing is None else other.texts_digest,
     )
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from isodepth.cli.options import comparison_options
+from isodepth.cli.options import comparison_options, sampling_options, text_options
 
 N_TEXTS = 512
 
@@ -13,24 +13,50 @@ N_TEXTS = 512
 @click.command(
     "compare",
     epilog="""\b
-Example:
+Examples:
   isodepth compare smollm2-135m-instruct gemma-3-270m --texts wikipedia -n 128 --out compare
+  isodepth compare ./base ./tuned --texts reviews.csv --column review --dedupe --min-chars 20
+  isodepth compare ./base ./tuned --texts handbook-en --right-texts handbook-de
 """,
 )
 @click.argument("left")
 @click.argument("right")
-@click.option("--texts", required=True, help="Text set: catalogue name or file.")
-@click.option("--column", help="Column of a .jsonl, .csv or .parquet file that holds the texts.")
-@comparison_options(n=N_TEXTS, out="compare")
-def compare_command(left: str, right: str, texts: str, **options: Any) -> None:
+@click.option("--texts", required=True, help="Text set: see below.")
+@click.option(
+    "--right-texts",
+    help="Text set that RIGHT reads instead, parallel to --texts row by row.",
+)
+@text_options
+@click.option("--right-column", help="Column that RIGHT reads: of --right-texts, or of --texts.")
+@click.option("--chat", is_flag=True, help="Wrap texts as a user's turn in each model's chat template.")
+@click.option("--chat-left", is_flag=True, help="The same, for LEFT only.")
+@click.option("--chat-right", is_flag=True, help="The same, for RIGHT only.")
+@sampling_options(n=f"{N_TEXTS}, or all where there are fewer")
+@comparison_options(out="compare")
+def compare_command(
+    left: str,
+    right: str,
+    texts: str,
+    *,
+    chat: bool,
+    chat_left: bool,
+    chat_right: bool,
+    **options: Any,
+) -> None:
     """Compare all layers of two models by the nearest neighbors of the texts.
 
     LEFT and RIGHT are models: a catalogue name (see 'isodepth models'), a hub id "owner/name", a local
-    transformers folder, or a GGUF file. Texts are a catalogue name (see 'isodepth texts') or a .txt
-    (one text a line), .jsonl, .csv or .parquet file.
+    transformers folder, or a GGUF file.
+
+    Texts are a catalogue name (see 'isodepth texts'); random-strings; a control of another set, such as
+    'caesar(news)'; a .txt (one text a line), .jsonl, .csv or .parquet file; a folder of .txt files; a
+    hub data set hf:owner/name[/config][:split][:column]; or - for standard input.
 
     Writes the affinity matrix as picture and table, the most similar layers, and a summary.
     """
+    one_side = "left" if chat_left else "right"
+    both = chat or (chat_left and chat_right)
+    options["chat"] = one_side if (chat_left or chat_right) and not both else both
     run_comparison(left, right, texts, most_texts=N_TEXTS, **options)
 
 
@@ -43,7 +69,13 @@ def run_comparison(
     most_texts: int,
     seed: int,
     out: Path,
+    right_texts: str | None = None,
+    right_column: str | None = None,
     column: str | None = None,
+    source: str | None = None,
+    min_chars: int | None = None,
+    max_chars: int | None = None,
+    dedupe: bool = False,
     **settings: Any,
 ) -> None:
     """Run a comparison with progress bars, write its files and print what was found.
@@ -55,7 +87,7 @@ def run_comparison(
     from isodepth.cli.results import print_comparison
     from isodepth.models import MODELS
     from isodepth.pipeline import compare
-    from isodepth.texts import load_texts
+    from isodepth.texts import ParallelTexts, TextSet, load_parallel_texts, load_texts
 
     for name in dict.fromkeys((left, right)):
         entry = MODELS.get(name)
@@ -63,9 +95,23 @@ def run_comparison(
             click.echo(f"note: {entry.notice}", err=True)
     refuse_unwritable(out)  # before the work, not after it
     with ProgressDisplay() as progress:
-        text_set = load_texts(texts, column=column, progress=progress)
-        if n is not None or len(text_set) > most_texts:
-            text_set = text_set.sample(n or most_texts, seed)
-        comparison = compare(left, right, text_set, progress=progress, **settings)
+        loading: dict[str, Any] = {
+            "n": n or most_texts,
+            "allow_fewer": n is None,
+            "seed": seed,
+            "column": column,
+            "source": source,
+            "min_chars": min_chars,
+            "max_chars": max_chars,
+            "dedupe": dedupe,
+            "progress": progress,
+        }
+        read: TextSet | ParallelTexts
+        if right_texts is None and right_column is None:
+            read = load_texts(texts, **loading)
+        else:
+            other = texts if right_texts is None else right_texts
+            read = load_parallel_texts(texts, other, right_column=right_column, **loading)
+        comparison = compare(left, right, read, progress=progress, **settings)
     paths = comparison.write(out)
     print_comparison(comparison, paths)

@@ -9,23 +9,50 @@ import click
 Command = TypeVar("Command", bound=Callable[..., None])
 
 
-def comparison_options(*, n: int, out: str) -> Callable[[Command], Command]:
-    """Return a decorator that adds the options of a comparison, with these defaults."""
-    options = [
+def sampling_options(*, n: str) -> Callable[[Command], Command]:
+    """Return a decorator that adds -n and --seed; `n` says what is taken without -n."""
+    return _adding(
         click.option(
             "-n",
             "n",
             type=click.IntRange(min=2),
-            help=f"How many texts to sample. Default: {n}, or all where there are fewer.",
+            help=f"How many texts to sample. Default: {n}.",
         ),
-        click.option("-k", "k", default=10, show_default=True, help="Neighbors per text."),
         click.option(
             "--seed",
             type=click.IntRange(min=0),
             default=1234,
             show_default=True,
-            help="Seed of the sampling.",
+            help="Seed of the sampling, and of random strings.",
         ),
+    )
+
+
+def text_options(command: Command) -> Command:
+    """Add the options that say which texts of a set are read."""
+    return _adding(
+        click.option("--column", help="Column of a .jsonl, .csv, .parquet file or hub data set."),
+        click.option(
+            "--source",
+            type=click.Choice(["offline", "hub"]),
+            help="Source of a catalogue set. Default: the offline one, where there is one.",
+        ),
+        click.option(
+            "--min-chars",
+            type=click.IntRange(min=0),
+            help="Leave out texts of fewer characters; 1 leaves out empty ones.",
+        ),
+        click.option(
+            "--max-chars", type=click.IntRange(min=0), help="Leave out texts of more characters."
+        ),
+        click.option("--dedupe", is_flag=True, help="Leave out exact copies of other texts."),
+    )(command)
+
+
+def comparison_options(*, out: str) -> Callable[[Command], Command]:
+    """Return a decorator that adds the options of a comparison, with this folder for the results."""
+    return _adding(
+        click.option("-k", "k", default=10, show_default=True, help="Neighbors per text."),
         click.option(
             "--out",
             type=click.Path(file_okay=False, path_type=Path),
@@ -58,8 +85,10 @@ def comparison_options(*, n: int, out: str) -> Callable[[Command], Command]:
             help="Cut texts after so many tokens, special tokens in front included.",
         ),
         click.option("--keep-activations", is_flag=True, help="Keep the activations in the store too."),
-    ]
+    )
 
+
+def _adding(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
     def decorate(command: Command) -> Command:
         for option in reversed(options):
             command = option(command)

@@ -47,9 +47,13 @@ def print_comparison(comparison: "Comparison", paths: list[Path]) -> None:
         f"{best['right_layer']} of {matrix.right}, {best['similarity']:.3f}."
     )
     texts = comparison.texts
+    read = f"texts of {texts.left.name}"
+    if comparison.is_parallel:
+        read = f"parallel texts of {texts.left.name} (left) and {texts.right.name} (right)"
+    options = comparison.left_options
     click.echo(
-        f"{matrix.n_texts:,} texts of {texts.name}, k = {matrix.k}, mutual k-NN, cosine, "
-        f"capture {comparison.options.capture}, pooling {comparison.options.pooling}."
+        f"{matrix.n_texts:,} {read}, k = {matrix.k}, mutual k-NN, cosine, capture {options.capture}, "
+        f"pooling {options.pooling}."
     )
     for note in _cautions(comparison):
         click.echo(f"note: {note}")
@@ -63,12 +67,33 @@ def _p(value: float) -> str:
 
 
 def _cautions(comparison: "Comparison") -> list[str]:
-    """Return what a reader should know of the texts: duplicates, cuts, removed tokens."""
+    """Return what a reader should know of the texts: what they are, drops, copies, cuts, wrapping."""
     notes = []
-    copies = comparison.texts.n_duplicates
-    if copies:
-        notes.append(f"{copies:,} texts are exact copies of others and so are near neighbors.")
-    for side in (comparison.left, comparison.right):
+    sets = [comparison.texts.left, *([comparison.texts.right] if comparison.is_parallel else [])]
+    for texts in sets:
+        standing = str(texts.provenance.get("standing", ""))
+        if "stand-in" in standing:
+            notes.append(f"{texts.name} is a {standing}.")
+    notes += [f"{sets[0].name}: {words}." for words in sets[0].left_out]
+    for texts in sets:
+        same = sum(made.get("n_unchanged", 0) for made in texts.provenance.get("controls", []))
+        if same:
+            notes.append(f"{same:,} texts of {texts.name} came out of the control unchanged.")
+        copies = texts.n_duplicates
+        if copies:
+            notes.append(
+                f"{copies:,} texts of {texts.name} are exact copies of others, hence near neighbors."
+            )
+    for side, options, texts in (
+        (comparison.left, comparison.left_options, comparison.texts.left),
+        (comparison.right, comparison.right_options, comparison.texts.right),
+    ):
+        copies = texts.n_duplicates
+        if options.chat:
+            notes.append(
+                f"{side.model} read every text as a user's turn in its chat template, up to the "
+                "generation prompt."
+            )
         encoding = side.provenance.get("encoding", {})
         if encoding.get("n_truncated"):
             notes.append(

@@ -3,17 +3,27 @@
 from typing import TYPE_CHECKING
 
 from isodepth.models.catalogue import MODELS, CatalogueModel
+from isodepth.models.chat_templates import has_chat_template
 from isodepth.models.resolution import ModelSource, resolve_model
 
 if TYPE_CHECKING:
-    from isodepth.models.loading import Model, load_model
+    from isodepth.models.loading import Model, load_model, load_tokenizer
 
-__all__ = ["MODELS", "CatalogueModel", "Model", "ModelSource", "load_model", "resolve_model"]
+__all__ = [
+    "MODELS",
+    "CatalogueModel",
+    "Model",
+    "ModelSource",
+    "has_chat_template",
+    "load_model",
+    "load_tokenizer",
+    "resolve_model",
+]
 
 
 def __getattr__(name: str) -> object:
     # torch and transformers take seconds to import; a rerun from the store needs neither
-    if name in ("Model", "load_model"):
+    if name in ("Model", "load_model", "load_tokenizer"):
         from isodepth.models import loading
 
         return getattr(loading, name)

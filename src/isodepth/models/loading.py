@@ -21,6 +21,8 @@ from isodepth.models.resolution import ModelSource, resolve_model
 from isodepth.models.transformers_calls import quiet_transformers, refuse_missing_weights
 from isodepth.progress import Progress, no_progress
 
+OWN_CODE_ONLY = {"local_files_only": True, "trust_remote_code": False}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Model:
@@ -96,11 +98,7 @@ def load_model(
         if isinstance(name_or_path, ModelSource)
         else resolve_model(name_or_path, revision=revision)
     )
-    if source.kind in ("catalogue", "gguf"):
-        folder = gguf_folder(source, progress=progress)
-    else:
-        assert source.location is not None
-        folder = source.location
+    folder = _folder(source, progress)
     label = f"loading {source.name}"
     progress(label, 0, 1, "steps")
     model = _load_folder(folder, source)
@@ -108,8 +106,35 @@ def load_model(
     return model
 
 
+def load_tokenizer(name_or_path: str | Path, *, progress: Progress = no_progress) -> Any:
+    """Return the tokenizer of a model, without loading its weights.
+
+    Parameters and errors are those of `load_model`.
+    """
+    source = resolve_model(name_or_path)
+    return _tokenizer(_folder(source, progress), source)
+
+
+def _folder(source: ModelSource, progress: Progress) -> Path:
+    if source.kind in ("catalogue", "gguf"):
+        return gguf_folder(source, progress=progress)
+    assert source.location is not None
+    return source.location
+
+
+def _tokenizer(folder: Path, source: ModelSource) -> Any:
+    with quiet_transformers():
+        try:
+            return transformers.AutoTokenizer.from_pretrained(folder, **OWN_CODE_ONLY)
+        except Exception as error:
+            # transformers raises many types here; whatever it is, there is no usable tokenizer
+            raise ModelError(
+                f"{source.name}: the tokenizer in {folder} cannot be loaded: {first_line(error)}",
+                hint="save it beside the weights with tokenizer.save_pretrained(folder).",
+            ) from error
+
+
 def _load_folder(folder: Path, source: ModelSource) -> Model:
-    settings = {"local_files_only": True, "trust_remote_code": False}
     with quiet_transformers():
         try:
             body, loaded = transformers.AutoModel.from_pretrained(
@@ -117,7 +142,7 @@ def _load_folder(folder: Path, source: ModelSource) -> Model:
                 dtype=torch.float32,
                 use_safetensors=True,
                 output_loading_info=True,
-                **settings,
+                **OWN_CODE_ONLY,
             )
         except Exception as error:
             # transformers raises many types here; whatever it is, the folder holds no usable model
@@ -126,13 +151,7 @@ def _load_folder(folder: Path, source: ModelSource) -> Model:
                 f"{folder}: {first_line(error)}",
                 hint="isodepth needs a model that transformers can load without remote code.",
             ) from error
-        try:
-            tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **settings)
-        except Exception as error:
-            raise ModelError(
-                f"{source.name}: the tokenizer in {folder} cannot be loaded: {first_line(error)}",
-                hint="save it beside the weights with tokenizer.save_pretrained(folder).",
-            ) from error
+    tokenizer = _tokenizer(folder, source)
     refuse_missing_weights(loaded["missing_keys"], name=source.name, where=folder)
     if body.config.is_encoder_decoder:
         raise ModelError(

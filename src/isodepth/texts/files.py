@@ -1,7 +1,9 @@
-"""Texts from a user's own file: .txt (one text a line), .jsonl, .csv, .parquet.
+"""Texts of a user's own: a .txt, .jsonl, .csv or .parquet file, a folder, standard input.
 
 Nothing is changed on the way: no trimming, no normalization. A byte-order mark is not text. Lines of
-.txt end at a line feed (or carriage return and line feed); other Unicode line separators are text.
+.txt end at a line feed (or carriage return and line feed); other Unicode line separators are text. In a
+folder, each .txt file is one text; the line end that closes a file is not part of it, because it would
+make the last tokens of all texts the same; line breaks inside stay.
 """
 
 import codecs
@@ -10,14 +12,14 @@ import io
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from isodepth.errors import TextsError, UnknownNameError, listed, nearest_names
 
 DEFAULT_COLUMN = "text"
 
 
-def decoded(data: bytes, path: Path) -> str:
+def decoded(data: bytes, path: Path | str) -> str:
     """Return UTF-8 bytes as text without a byte-order mark; the error names line and byte."""
     body = data.removeprefix(codecs.BOM_UTF8)
     try:
@@ -32,8 +34,8 @@ def decoded(data: bytes, path: Path) -> str:
         ) from error
 
 
-def _lines(path: Path) -> list[str]:
-    lines = decoded(path.read_bytes(), path).split("\n")
+def _lines(data: bytes, path: Path | str) -> list[str]:
+    lines = decoded(data, path).split("\n")
     if lines and lines[-1] == "":
         lines.pop()
     return [line.removesuffix("\r") for line in lines]
@@ -43,13 +45,17 @@ def read_txt(path: Path, column: str | None) -> list[str]:
     """Return the lines of a text file."""
     if column is not None:
         raise TextsError(f"{path}: a .txt file has no columns, so --column {column} does not apply")
-    return _lines(path)
+    return _lines(path.read_bytes(), path)
 
 
 def read_jsonl(path: Path, column: str | None) -> list[str]:
     """Return one field of every line's JSON object; lines that are JSON strings are texts."""
+    return _json_texts(path.read_bytes(), path, column)
+
+
+def _json_texts(data: bytes, path: Path | str, column: str | None) -> list[str]:
     rows: list[Any] = []
-    for number, line in enumerate(_lines(path), 1):
+    for number, line in enumerate(_lines(data, path), 1):
         try:
             rows.append(json.loads(line))
         except (ValueError, RecursionError) as error:
@@ -61,9 +67,29 @@ def read_jsonl(path: Path, column: str | None) -> list[str]:
     not_objects = [number for number, row in enumerate(rows, 1) if not isinstance(row, dict)]
     if not_objects:
         raise TextsError(f"{path}: not a JSON object in line {listed(not_objects)}")
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    chosen = _column(path, names, column)
-    return _strings(path, [row.get(chosen) for row in rows], chosen)
+    chosen = column_of(path, _field_names(rows), column)
+    return _strings(path, [_field(row, chosen) for row in rows], chosen)
+
+
+def _field_names(rows: list[dict[str, Any]]) -> list[str]:
+    """Return the fields of JSON objects, then those of objects inside them as "outer.inner"."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    nested = dict.fromkeys(
+        f"{name}.{inner}"
+        for row in rows
+        for name, value in row.items()
+        if isinstance(value, dict)
+        for inner in value
+    )
+    return list(names | nested)
+
+
+def _field(row: dict[str, Any], name: str) -> Any:
+    if name in row or "." not in name:
+        return row.get(name)
+    outer, inner = name.split(".", 1)
+    value = row.get(outer)
+    return value.get(inner) if isinstance(value, dict) else None
 
 
 def read_csv(path: Path, column: str | None) -> list[str]:
@@ -82,7 +108,7 @@ def read_csv(path: Path, column: str | None) -> list[str]:
             f"{path}: fields must be separated by commas; the header is {header[0]!r}",
             hint="save the table with commas, or as .jsonl or .parquet.",
         )
-    at = header.index(_column(path, header, column))
+    at = header.index(column_of(path, header, column))
     if len(header) == 1:
         rows = [row or [""] for row in rows]  # a blank line is an empty text, to be told of as such
     wrong = [number for number, row in enumerate(rows, 1) if row and len(row) != len(header)]
@@ -103,24 +129,30 @@ def read_parquet(path: Path, column: str | None) -> list[str]:
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
             names = list(file.schema_arrow.names)
-            chosen = _column(path, names, column)
+            chosen = column_of(path, names, column)
             values = file.read(columns=[chosen]).column(chosen).to_pylist()
     except (pyarrow.ArrowException, UnicodeDecodeError) as error:
         raise TextsError(f"{path}: not readable as Parquet: {error}") from error
     return _strings(path, values, chosen)
 
 
-def _column(path: Path, names: list[str], column: str | None) -> str:
-    """Return the column to read: the named one, else "text", else the only one."""
+def column_of(where: Path | str, names: list[str], column: str | None) -> str:
+    """Return the column to read: the named one, else "text", else the only one.
+
+    Raises
+    ------
+    TextsError
+        If there is no such column, or nothing says which; the columns are listed.
+    """
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise TextsError(f"{path}: several columns have the same name: {listed(twice)}")
+        raise TextsError(f"{where}: several columns have the same name: {listed(twice)}")
     if column is not None:
         if column in names:
             return column
         near = nearest_names(column, names) or names
         raise TextsError(
-            f"{path}: no column {column!r}; it has {listed(names) or 'none'}",
+            f"{where}: no column {column!r}; it has {listed(names) or 'none'}",
             hint=f"use --column {near[0]}" if near else None,
         )
     if DEFAULT_COLUMN in names:
@@ -128,12 +160,12 @@ def _column(path: Path, names: list[str], column: str | None) -> str:
     if len(names) == 1:
         return names[0]
     raise TextsError(
-        f"{path}: which column holds the texts? It has {listed(names) or 'none'}",
+        f"{where}: which column holds the texts? It has {listed(names) or 'none'}",
         hint="name it with --column NAME.",
     )
 
 
-def _strings(path: Path, values: list[Any], column: str) -> list[str]:
+def _strings(path: Path | str, values: list[Any], column: str) -> list[str]:
     wrong = [row for row, value in enumerate(values, 1) if not isinstance(value, str)]
     if wrong:
         raise TextsError(f"{path}: column {column!r} holds no text in row {listed(wrong)}")
@@ -172,3 +204,33 @@ def read_texts_file(path: Path, column: str | None = None) -> list[str]:
         return reader(path, column)
     except OSError as error:
         raise TextsError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def read_folder(folder: Path) -> list[str]:
+    """Return the texts of the .txt files of a folder and its sub-folders, one a file, by path.
+
+    Raises
+    ------
+    TextsError
+        If there are none, or one cannot be read or is not UTF-8.
+    """
+    try:
+        files = sorted(path for path in folder.rglob("*.txt") if path.is_file())
+        texts = [decoded(path.read_bytes(), path) for path in files]
+    except OSError as error:
+        raise TextsError(
+            f"{error.filename or folder} cannot be read: {error.strerror or error}"
+        ) from error
+    if not texts:
+        raise TextsError(
+            f"{folder}: there are no .txt files in this folder",
+            hint="a folder holds one text in each .txt file; name any other file itself.",
+        )
+    return [text.removesuffix("\n").removesuffix("\r") for text in texts]
+
+
+def read_standard_input(stream: IO[bytes], column: str | None) -> list[str]:
+    """Return the texts on standard input: one a line, or, where a column is named, JSON lines."""
+    data = stream.read()
+    where = "standard input"
+    return _lines(data, where) if column is None else _json_texts(data, where, column)

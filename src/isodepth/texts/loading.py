@@ -1,15 +1,18 @@
-"""From a name, a file or a list to a `TextSet`, sampled or whole."""
+"""From a name, a file or a list to a `TextSet`, sampled or whole; from two to `ParallelTexts`."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from isodepth.errors import ParameterError, UnknownNameError, listed, nearest_names
+from isodepth.errors import ParameterError
 from isodepth.progress import Progress, no_progress
-from isodepth.sources import existing_path
-from isodepth.texts.catalogue import TEXT_SETS
-from isodepth.texts.files import READERS, read_texts_file
-from isodepth.texts.text_set import TextSet
+from isodepth.sources import import_file
+from isodepth.texts.catalogue import OfflineTexts, catalogue_entry
+from isodepth.texts.origin import Origin, Wanted, origin_of, refuse_two_readings
+from isodepth.texts.parallel import ParallelTexts
+from isodepth.texts.rows import ListRows
+from isodepth.texts.sampling import Sample, Sampling, draw
+from isodepth.texts.text_set import TextSet, texts_digest
 
 
 def load_texts(
@@ -18,22 +21,37 @@ def load_texts(
     seed: int = 1234,
     *,
     column: str | None = None,
+    source: str | None = None,
+    min_chars: int | None = None,
+    max_chars: int | None = None,
+    dedupe: bool = False,
+    allow_fewer: bool = False,
     progress: Progress = no_progress,
 ) -> TextSet:
-    """Return a text set: of the catalogue, of a file, or of a list.
+    """Return a text set: of the catalogue, generated, of a file, of the hub, or of a list.
 
     Parameters
     ----------
     name_or_path : str, Path or sequence of str
-        A catalogue name (``isodepth texts`` lists them); the path of a .txt (one text a line),
-        .jsonl, .csv or .parquet file; or the texts themselves. A catalogue name wins over a file of
-        that name; write ``./name`` for the file.
+        A catalogue name (``isodepth texts`` lists them); ``random-strings``; a control of another set
+        (``caesar(news)``); the path of a .txt (one text a line), .jsonl, .csv or .parquet file, or of a
+        folder of .txt files (one text a file); ``-`` for standard input;
+        ``hf:owner/name[@revision][/config][:split][:column]``; or the texts themselves. A catalogue
+        name wins over a file of that name; write ``./name`` for the file.
     n : int, optional
-        How many texts to sample (`TextSet.sample`). All, in their own order, where it is left out.
+        How many texts to sample. All, in their own order, where it is left out.
     seed : int
-        Of the sampling.
+        Of the shuffling, and of random strings.
     column : str, optional
-        Which column of a .jsonl, .csv or .parquet file holds the texts.
+        Which column of a .jsonl, .csv or .parquet file or hub data set holds the texts.
+    source : {"offline", "hub"}, optional
+        Which source of a catalogue set; the offline one, where there is one, if it is left out.
+    min_chars, max_chars : int, optional
+        The shortest and longest text that is taken, in characters.
+    dedupe : bool
+        Leave out exact copies of texts taken before.
+    allow_fewer : bool
+        Where fewer than `n` remain, take all of them, in their own order, instead of raising.
     progress : Progress
         Told of downloads.
 
@@ -42,39 +60,168 @@ def load_texts(
     UnknownNameError
         If nothing answers to the name; the nearest names are given.
     TextsError
-        If texts are empty or the file cannot be read.
+        If texts are empty or cannot be read.
+    DownloadError
+        If bytes could not be fetched or are not the pinned ones.
     ParameterError
-        If `n` is below 2 or above the number of texts.
+        If `n` is below 2 or above the number of texts that remain, or an option does not apply.
+
+    References
+    ----------
+    Wolfram & Schein 2025, section 3.1: 2,048 texts, shuffled with seed 1234 in their pipeline.
     """
-    texts, name, provenance = _read(name_or_path, column, progress)
-    whole = TextSet.of(texts, name=name, provenance=provenance)
-    return whole if n is None else whole.sample(n, seed)
-
-
-def _read(
-    name_or_path: str | Path | Sequence[str], column: str | None, progress: Progress
-) -> tuple[list[str], str, dict[str, Any]]:
-    if not isinstance(name_or_path, (str, Path)):
-        return list(name_or_path), "texts", {"source": "a list in memory"}
-    known = TEXT_SETS.get(str(name_or_path))
-    if known is not None:
-        if column is not None:
-            raise ParameterError(f"text set {known.name!r} has no columns to choose from")
-        provenance: dict[str, Any] = {
-            "source": known.source,
-            "licence": known.licence,
-            "wheel": known.wheel.requirement,
-            "wheel_sha256": known.wheel.sha256,
-            "cleaning": known.cleaning,
-        }
-        return known.read(progress=progress), known.name, provenance
-    path = existing_path(name_or_path)
-    if path is not None and path.is_file():
-        return read_texts_file(path, column), path.name, {"source": "a file", "column": column}
-    near = nearest_names(str(name_or_path), TEXT_SETS)
-    shown = str(name_or_path)
-    raise UnknownNameError(
-        f"no text set and no file is called {shown[:80]!r}{'...' * (len(shown) > 80)}; text sets: "
-        f"{listed(list(TEXT_SETS))}; files end in {listed(list(READERS))}",
-        hint=f"did you mean {' or '.join(near)}?" if near else "'isodepth texts' lists the sets.",
+    sampling = Sampling(
+        n=n,
+        seed=seed,
+        min_chars=min_chars,
+        max_chars=max_chars,
+        dedupe=dedupe,
+        allow_fewer=allow_fewer,
     )
+    wanted = Wanted(column=column, source=source, n=n, seed=seed, progress=progress)
+    origin = origin_of(name_or_path, wanted)
+    sampling = _with_own_limit(sampling, origin)
+    _check_whole(origin, sampling)
+    sample = draw([origin.rows], sampling, name=origin.name, in_order=origin.in_order)
+    return _text_set(origin, sample, 0, sampling)
+
+
+def load_parallel_texts(
+    left: str | Path | Sequence[str],
+    right: str | Path | Sequence[str],
+    n: int | None = None,
+    seed: int = 1234,
+    *,
+    column: str | None = None,
+    right_column: str | None = None,
+    source: str | None = None,
+    min_chars: int | None = None,
+    max_chars: int | None = None,
+    dedupe: bool = False,
+    allow_fewer: bool = False,
+    progress: Progress = no_progress,
+) -> ParallelTexts:
+    """Return two text sets whose rows belong together, the same rows of both.
+
+    They are two sets of the catalogue that are declared parallel there (handbook-en and handbook-de), a
+    set and a control of it (news and caesar(news)), two columns of one file, or two files of equal
+    length, which the caller thereby declares parallel.
+
+    Parameters
+    ----------
+    left, right : str, Path or sequence of str
+        As `load_texts` takes them.
+    column, right_column : str, optional
+        Of `left` and of `right`.
+    n, seed, source, min_chars, max_chars, dedupe, allow_fewer, progress
+        As in `load_texts`. A pair is left out where either text is outside the limits or a copy.
+
+    Raises
+    ------
+    ParameterError
+        If the two have not the same number of texts, or are known not to belong together.
+    UnknownNameError, TextsError, DownloadError
+        As in `load_texts`.
+    """
+    refuse_two_readings(left, right)
+    sampling = Sampling(
+        n=n,
+        seed=seed,
+        min_chars=min_chars,
+        max_chars=max_chars,
+        dedupe=dedupe,
+        allow_fewer=allow_fewer,
+    )
+    wanted = Wanted(column=column, source=source, n=n, seed=seed, progress=progress)
+    one = origin_of(left, wanted)
+    other = origin_of(right, replace(wanted, column=right_column))
+    if None not in (one.pairing, other.pairing) and one.pairing != other.pairing:
+        raise ParameterError(
+            f"{one.name} and {other.name} are not parallel: their rows do not belong together",
+            hint="parallel are handbook-en and handbook-de, books-en and books-de, two columns of one "
+            "hub data set, and a set and its controls.",
+        )
+    if len(one.rows) != len(other.rows):
+        raise ParameterError(
+            f"{one.name} and {other.name} cannot be parallel: {len(one.rows):,} texts against "
+            f"{len(other.rows):,}"
+        )
+    for origin in (one, other):
+        sampling = _with_own_limit(sampling, origin)
+        _check_whole(origin, sampling)
+    sample = draw(
+        [one.rows, other.rows],
+        sampling,
+        name=f"{one.name} and {other.name}",
+        in_order=one.in_order and other.in_order,
+    )
+    return ParallelTexts.of(_text_set(one, sample, 0, sampling), _text_set(other, sample, 1, sampling))
+
+
+def fetch_texts(
+    name: str,
+    *,
+    source: str | None = None,
+    file: Path | None = None,
+    progress: Progress = no_progress,
+) -> None:
+    """Put a set of the catalogue into the cache, from its source or from a file that the user has.
+
+    Parameters
+    ----------
+    name : str
+        A key of `TEXT_SETS`.
+    source : {"offline", "hub"}, optional
+        Which source, where there are two.
+    file : Path, optional
+        The package file, carried over by hand; its sum is verified.
+    progress : Progress
+        Told of downloads.
+
+    Raises
+    ------
+    UnknownNameError, ParameterError
+        If there is no such set or source, or `file` is given for a hub data set.
+    DownloadError
+        If it cannot be fetched, or is not the pinned file.
+    """
+    kind, entry = catalogue_entry(name, source)
+    if file is None:
+        entry.rows(progress=progress)
+        return
+    if not isinstance(entry.texts, OfflineTexts):
+        raise ParameterError(f"text set {name!r}, source {kind}: comes from the hub, not from a file")
+    import_file(entry.texts.pin, file)
+
+
+def _with_own_limit(sampling: Sampling, origin: Origin) -> Sampling:
+    if sampling.max_chars is None and origin.max_chars is not None:
+        return replace(sampling, max_chars=origin.max_chars)
+    return sampling
+
+
+def _check_whole(origin: Origin, sampling: Sampling) -> None:
+    """Refuse unusable rows of texts in memory even where the sample would not meet them."""
+    if isinstance(origin.rows, ListRows) and not sampling.drops_empty:
+        draw([origin.rows], Sampling(), name=origin.name)
+
+
+def _text_set(origin: Origin, sample: Sample, column: int, sampling: Sampling) -> TextSet:
+    texts = sample.texts[column]
+    provenance = dict(origin.provenance)
+    if origin.unchanged is not None:
+        before = origin.unchanged.take(sample.rows)
+        same = sum(one == other for one, other in zip(before, texts, strict=True))
+        *earlier, last = provenance["controls"]
+        provenance["controls"] = [*earlier, {**last, "n_unchanged": same}]
+        if same == len(texts):
+            raise ParameterError(
+                f"{origin.name}: the control changes none of the {len(texts):,} texts, so it controls "
+                "for nothing"
+            )
+    record = dict(sample.record)
+    if sampling.n is not None or record["n"] != record["from_n_texts"]:
+        if isinstance(origin.rows, ListRows):
+            record["from_digest"] = texts_digest(origin.rows.texts)
+        provenance["sampling"] = [record]
+    return TextSet.of_checked(texts, name=origin.name, provenance=provenance)

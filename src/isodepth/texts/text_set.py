@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
-from isodepth.errors import ParameterError, TextsError, listed
+from isodepth.errors import TextsError
+from isodepth.texts.rows import ListRows
+from isodepth.texts.sampling import Sampling, draw, dropped_in_words
 
 
 def texts_digest(texts: Sequence[str]) -> str:
@@ -71,19 +71,14 @@ class TextSet:
         """
         if isinstance(texts, str):
             raise TextsError("texts: expected a list of texts, got one string")
-        wrong = [row for row, text in enumerate(texts, 1) if not isinstance(text, str)]
-        if wrong:
-            raise TextsError(f"{name}: not a string in row {listed(wrong)} (rows count from 1)")
-        empty = [row for row, text in enumerate(texts, 1) if not text.strip()]
-        if empty:
-            raise TextsError(
-                f"{name}: {len(empty):,} of {len(texts):,} texts are empty or white space only: "
-                f"row {listed(empty)} (rows count from 1)",
-                hint="remove these rows: an empty text has no last token.",
-            )
-        lone = [row for row, text in enumerate(texts, 1) if not _is_unicode(text)]
-        if lone:
-            raise TextsError(f"{name}: row {listed(lone)}: a lone surrogate is not valid Unicode")
+        checked = draw([ListRows(texts)], Sampling(), name=name).texts[0]
+        return cls.of_checked(checked, name=name, provenance=provenance)
+
+    @classmethod
+    def of_checked(
+        cls, texts: Sequence[str], *, name: str, provenance: Mapping[str, Any] | None
+    ) -> "TextSet":
+        """Return the text set of texts that `isodepth.texts.sampling.draw` gave."""
         if len(texts) < 2:
             raise TextsError(f"{name}: expected at least 2 texts, got {len(texts)}")
         return cls(
@@ -93,41 +88,49 @@ class TextSet:
             provenance=dict(provenance or {}),
         )
 
-    def sample(self, n: int, seed: int = 1234) -> "TextSet":
-        """Return `n` of the texts: shuffled with `seed`, the first `n` taken.
+    def sample(
+        self,
+        n: int | None = None,
+        seed: int = 1234,
+        *,
+        min_chars: int | None = None,
+        max_chars: int | None = None,
+        dedupe: bool = False,
+    ) -> "TextSet":
+        """Return some of the texts: shuffled with `seed`, filtered, the first `n` taken.
 
         Parameters
         ----------
-        n : int
-            2 <= n <= number of texts.
+        n : int, optional
+            2 <= n <= number of texts that pass. All that pass, in their own order, where it is left
+            out.
         seed : int
             Of NumPy's default generator. The permutation is the one that
             ``datasets.Dataset.shuffle(seed)`` makes, so that equal data gives equal samples.
+        min_chars, max_chars : int, optional
+            The shortest and longest text that is taken, in characters.
+        dedupe : bool
+            Leave out exact copies of texts taken before.
 
         Raises
         ------
         ParameterError
-            If `n` is out of range.
+            If there are not as many texts, or a limit is out of range.
 
         References
         ----------
-        Wolfram & Schein 2025, section 3.1, and their pipeline, which shuffles with seed 1234. Differs
-        in nothing.
+        Wolfram & Schein 2025, section 3.1, and their pipeline, which shuffles with seed 1234, then
+        filters, then takes 2,048. Differs in nothing.
         """
-        if not 2 <= n <= len(self):
-            raise ParameterError(
-                f"{self.name}: n = {n:,} texts were asked for; expected 2 <= n <= {len(self):,}, the "
-                "number of its texts",
-                hint=f"use -n {len(self)}" if n > len(self) else None,
-            )
-        if seed < 0:
-            raise ParameterError(f"seed must be at least 0; got {seed}")
-        order = np.random.default_rng(seed).permutation(len(self))[:n]
-        sampling = {"n": n, "seed": seed, "from_n_texts": len(self), "from_digest": self.digest}
-        return TextSet.of(
-            [self.texts[row] for row in order],
-            name=self.name,
-            provenance={**self.provenance, "sampling": sampling},
+        sampling = Sampling(n=n, seed=seed, min_chars=min_chars, max_chars=max_chars, dedupe=dedupe)
+        sample = draw([ListRows(self.texts)], sampling, name=self.name)
+        return self.from_sample(sample.texts[0], sample.record)
+
+    def from_sample(self, texts: Sequence[str], record: Mapping[str, Any]) -> "TextSet":
+        """Return the text set of some of these texts; how they were drawn joins the provenance."""
+        steps = [*self.provenance.get("sampling", []), {**record, "from_digest": self.digest}]
+        return TextSet.of_checked(
+            texts, name=self.name, provenance={**self.provenance, "sampling": steps}
         )
 
     def __len__(self) -> int:
@@ -141,10 +144,11 @@ class TextSet:
         """How many texts are exact copies of an earlier one."""
         return len(self.texts) - len(set(self.texts))
 
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
+    @property
+    def left_out(self) -> list[str]:
+        """What the samplings left out, one sentence a sampling that left something out."""
+        steps = self.provenance.get("sampling", [])
+        words = [(dropped_in_words(step), step.get("n_looked_at", 0)) for step in steps]
+        return [
+            f"of {looked_at:,} texts looked at, {said} left out" for said, looked_at in words if said
+        ]

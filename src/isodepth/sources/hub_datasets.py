@@ -1,0 +1,224 @@
+"""Hub data sets, or folders laid out like one: one split as a table on disk, read by row.
+
+The `datasets` library fetches, caches and memory-maps; nothing here holds a data set in memory. Data
+sets that need code or pickles to be read are refused.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from isodepth.atomic import storage_errors
+from isodepth.errors import DownloadError, TextsError, first_line, listed, nearest_names
+from isodepth.progress import Progress, no_progress
+
+READABLE = ("parquet", "json", "csv", "text", "arrow", "cache")
+"""The kinds of data files that are read; "cache" is what was read before. None runs foreign code."""
+COMMIT_DIGITS = 40
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class HubDataset:
+    """One split of a data set, its rows on disk.
+
+    Parameters
+    ----------
+    repository : str
+        The hub id, or the folder's path.
+    config, split : str
+        Which part of it.
+    commit : str or None
+        The commit that was read; None for a folder.
+    table : datasets.Dataset
+        The rows.
+    """
+
+    repository: str
+    config: str
+    split: str
+    commit: str | None
+    table: Any
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that can be named: of nested ones "outer.inner" too."""
+        names: list[str] = []
+        for name, feature in self.table.features.items():
+            names.append(name)
+            inner = getattr(feature, "languages", None) or (
+                list(feature) if isinstance(feature, dict) else []
+            )
+            names.extend(f"{name}.{part}" for part in inner)
+        return names
+
+    def take(self, rows: Sequence[int], column: str) -> list[Any]:
+        """Return the values of a column in some rows; "outer.inner" reaches into a nested one."""
+        outer, inner = (column, None) if column in self.table.features else column.split(".", 1)
+        values: list[Any] = self.table.select_columns([outer])[list(rows)][outer]
+        return values if inner is None else [value and value.get(inner) for value in values]
+
+
+def hub_dataset(
+    repository: str,
+    *,
+    config: str | None = None,
+    split: str | None = None,
+    revision: str | None = None,
+    progress: Progress = no_progress,
+) -> HubDataset:
+    """Return one split of a hub data set, fetching it if the hub's cache on this machine lacks it.
+
+    Parameters
+    ----------
+    repository : str
+        The hub id "owner/name", or the path of a folder, which begins with "." or "/" or "~".
+    config : str, optional
+        The configuration ("subset"); may be left out where there is one, or a default.
+    split : str, optional
+        The split, also a slice such as "test[:100]"; may be left out where there is one.
+    revision : str, optional
+        A branch, tag or commit; the default branch where it is left out.
+    progress : Progress
+        Told when fetching begins and ends.
+
+    Raises
+    ------
+    DownloadError
+        If it cannot be fetched and is not in the cache, or not in the wanted revision.
+    TextsError
+        If there is no such configuration or split, or its files are of a kind that is not read.
+    """
+    import datasets
+
+    at = f"{repository}@{revision}" if revision else repository
+    is_folder = repository.startswith((".", "/", "~"))
+    path = str(Path(repository).expanduser()) if is_folder else repository
+    if is_folder and not Path(path).is_dir():
+        raise TextsError(f"hf:{repository}: there is no such folder")
+    if is_folder and revision:
+        raise TextsError(f"hf:{at}: a folder has no revisions")
+    if not is_folder and Path(repository).exists():
+        raise TextsError(
+            f"hf:{repository} may mean the hub or the folder {repository} in the working folder",
+            hint=f"write hf:./{repository} for the folder, or work from another folder.",
+        )
+    label = f"fetching hub data set {at}"
+    progress(label, 0, 1, "steps")
+    with _quiet_datasets(), _own_errors(at, is_folder):
+        builder = datasets.load_dataset_builder(path, name=config, revision=revision)
+        kind = type(builder).__module__.split(".")[-1]
+        if kind not in READABLE:
+            raise TextsError(
+                f"hf:{at}: its files are read as {kind!r}; isodepth reads {listed(READABLE[:-1])}",
+                hint="convert the texts to Parquet or JSON lines.",
+            )
+        commit = None if is_folder else str(builder.hash)
+        if revision and len(revision) == COMMIT_DIGITS and commit != revision:
+            raise DownloadError(
+                f"hub data set {at} could not be fetched, and the cache holds commit {commit}",
+                hint="connect to the network, or leave the revision out to use what is here.",
+            )
+        builder.download_and_prepare()
+        splits = list(builder.info.splits or {})
+        chosen = _split(at, splits, split)
+        table = builder.as_dataset(split=chosen)
+    progress(label, 1, 1, "steps")
+    return HubDataset(
+        repository=repository,
+        config=str(builder.config.name),
+        split=chosen,
+        commit=commit,
+        table=table,
+    )
+
+
+def _split(at: str, splits: list[str], split: str | None) -> str:
+    if split is None:
+        if len(splits) == 1:
+            return splits[0]
+        raise TextsError(
+            f"hf:{at}: which split? It has {listed(splits) or 'none'}",
+            hint=f"name it: hf:{at}:{splits[0]}" if splits else None,
+        )
+    name = split.split("[", 1)[0]
+    if name not in splits:
+        near = nearest_names(name, splits) or splits
+        raise TextsError(
+            f"hf:{at}: no split {name!r}; it has {listed(splits) or 'none'}",
+            hint=f"use {near[0]}" if near else None,
+        )
+    return split
+
+
+@contextlib.contextmanager
+def _own_errors(at: str, is_folder: bool) -> Iterator[None]:
+    """Turn what `datasets`, the hub's client and its HTTP client raise into our own errors."""
+    import datasets
+    from datasets import exceptions
+    from huggingface_hub import constants
+
+    by_file = "or pass a .jsonl, .csv or .parquet file instead"
+    try:
+        with storage_errors(Path(datasets.config.HF_DATASETS_CACHE)):
+            yield
+    except (TextsError, DownloadError):
+        raise
+    except (ValueError, exceptions.DatasetsError) as error:
+        if isinstance(error, exceptions.DatasetNotFoundError):
+            raise DownloadError(
+                f"hub data set {at} was not found (or is private or gated): {first_line(error)}",
+                hint="check the spelling and the revision; for a gated one ask for access on its page "
+                f"and log in with 'hf auth login'; {by_file}.",
+            ) from error
+        said = " ".join(line.strip() for line in str(error).strip().split("\n")[:2])
+        raise TextsError(f"hf:{at}: {said or type(error).__name__}", hint=f"{by_file[3:]}.") from error
+    except Exception as error:
+        # many types of several libraries; whatever it is, the data set is not there
+        if is_folder:
+            raise TextsError(f"hf:{at} cannot be read: {first_line(error)}") from error
+        switched_off = " (switched off by HF_HUB_OFFLINE)" if constants.HF_HUB_OFFLINE else ""
+        raise DownloadError(
+            f"hub data set {at} could not be fetched: tried the cache on this machine and "
+            f"{constants.ENDPOINT}{switched_off}: {first_line(error)}",
+            hint=f"connect to the network (and unset HF_HUB_OFFLINE), {by_file}.",
+        ) from error
+
+
+@contextlib.contextmanager
+def _quiet_datasets() -> Iterator[None]:
+    """Silence the library's own bars and messages; progress and errors are told by us."""
+    import datasets
+
+    had_bars = not datasets.are_progress_bars_disabled()
+    verbosity = datasets.logging.get_verbosity()
+    datasets.disable_progress_bars()
+    datasets.logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        datasets.logging.set_verbosity(verbosity)
+        if had_bars:
+            datasets.enable_progress_bars()
+
+
+def is_hub_dataset_here(repository: str, config: str | None = None) -> bool:
+    """Return whether a prepared copy of a hub data set is in the cache on this machine.
+
+    Looked up by the cache's folder names, without loading the library.
+    """
+    home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
+    cache = Path(os.environ.get("HF_DATASETS_CACHE", home / "datasets")).expanduser()
+    owner, _, name = repository.partition("/")
+    snake = "".join(f"_{c.lower()}" if c.isupper() and i else c.lower() for i, c in enumerate(name))
+    names = {f"{owner}___{name}".lower(), f"{owner}___{snake}".lower()}
+    with contextlib.suppress(OSError):
+        for folder in cache.iterdir():
+            if folder.name.lower() in names:
+                return any(folder.glob(f"{config or '*'}/*/*/*.arrow"))
+    return False

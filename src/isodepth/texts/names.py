@@ -1,0 +1,173 @@
+"""What a user may write for a text set, taken apart.
+
+======================================================  ==============================================
+``news``                                                a set of the catalogue
+``random-strings(length=50)``                           generated, with options
+``caesar(news, seed=7)``                                a control of any other set, also nested
+``reviews.csv``, ``./folder``, ``-``                    a file, a folder of .txt files, standard input
+``hf:owner/name[@revision][/config][:split][:column]``  a hub data set
+``hf:./folder[:split][:column]``                        a folder laid out like one
+======================================================  ==============================================
+"""
+
+import re
+from dataclasses import dataclass, field
+
+from isodepth.errors import ParameterError, UnknownNameError, listed, nearest_names
+from isodepth.texts.controls import CONTROLS
+
+RANDOM_STRINGS = "random-strings"
+RANDOM_OPTIONS: dict[str, type] = {"length": int, "alphabet": str, "seed": int}
+_TRUNCATED = re.compile(r"truncated-to-(\d+)-tokens")
+_CALL = re.compile(r"([a-z][a-z0-9-]*)\((.*)\)", re.DOTALL)
+_OPTION = re.compile(r"\s*([a-z_]+)\s*=(.*)", re.DOTALL)
+_HUB = re.compile(
+    r"hf:(?P<repository>[^/:@\s]+/[^/:@\s]+)(?:@(?P<revision>[^/:\s]+))?(?:/(?P<config>[^/:]+))?"
+    r"(?::(?P<split>[^:\[\]]+(?:\[[^\]]*\])?))?(?::(?P<column>.+))?"
+)
+_HUB_FOLDER = re.compile(
+    r"hf:(?P<repository>[./~][^:]*)(?::(?P<split>[^:\[\]]+(?:\[[^\]]*\])?))?(?::(?P<column>.+))?"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HubName:
+    """A hub data set as written."""
+
+    repository: str
+    revision: str | None = None
+    config: str | None = None
+    split: str | None = None
+    column: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RandomStringsName:
+    """Random strings as written."""
+
+    options: dict[str, str | int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlName:
+    """A control of another set as written.
+
+    Parameters
+    ----------
+    control : str
+        A key of `isodepth.texts.controls.CONTROLS`.
+    whole : str
+        What it is made from, as written.
+    options : dict
+        Its options, of their types.
+    """
+
+    control: str
+    whole: str
+    options: dict[str, str | int]
+
+
+def taken_apart(written: str) -> HubName | RandomStringsName | ControlName | None:
+    """Return what a name says; None for a plain name or a path, which must be looked up.
+
+    Raises
+    ------
+    ParameterError
+        If a control, its options or a hub name is not written as it should be.
+    """
+    if written.startswith("hf:"):
+        return _hub_name(written)
+    if written == RANDOM_STRINGS:
+        return RandomStringsName()
+    call = _CALL.fullmatch(written.strip())
+    known = [*CONTROLS, RANDOM_STRINGS]
+    if call is None:
+        if written in CONTROLS or _TRUNCATED.fullmatch(written):
+            raise ParameterError(
+                f"{written} is made from another text set", hint=f"write {written}(news), say."
+            )
+        return None
+    name, inside = call.groups()
+    parts = _split_arguments(inside)
+    if name == RANDOM_STRINGS:
+        return RandomStringsName(options=_options(name, parts, RANDOM_OPTIONS))
+    truncated = _TRUNCATED.fullmatch(name)
+    control = "truncated-to-n-tokens" if truncated else name
+    if control not in CONTROLS:
+        near = nearest_names(name, known)
+        raise UnknownNameError(
+            f"there is no control {name!r}; controls: {listed(known)}",
+            hint=f"did you mean {' or '.join(near)}?" if near else "for a file of that name: ./NAME.",
+        )
+    if not parts or not parts[0].strip() or (_OPTION.fullmatch(parts[0]) and "/" not in parts[0]):
+        raise ParameterError(
+            f"{written}: expected a text set as the first thing in the parentheses",
+            hint=f"write {name}(news), say.",
+        )
+    types = dict(CONTROLS[control].options)
+    fixed: dict[str, str | int] = {}
+    if truncated:
+        types.pop("n")
+        fixed["n"] = int(truncated.group(1))
+    options = fixed | _options(name, parts[1:], types)
+    if control == "truncated-to-n-tokens" and "n" not in options:
+        raise ParameterError(
+            f"{written}: after how many tokens?", hint="write truncated-to-32-tokens(news), say."
+        )
+    return ControlName(control=control, whole=_unquoted(parts[0].strip()), options=options)
+
+
+def _hub_name(written: str) -> HubName:
+    match = _HUB_FOLDER.fullmatch(written) or _HUB.fullmatch(written)
+    if match is None:
+        raise ParameterError(
+            f"{written}: expected hf:owner/name[@revision][/config][:split][:column]",
+            hint="for example hf:stanfordnlp/imdb:test:text.",
+        )
+    return HubName(**match.groupdict())
+
+
+def _split_arguments(inside: str) -> list[str]:
+    """Return what commas separate outside quotes and parentheses."""
+    parts = [""]
+    depth, quote = 0, ""
+    for character in inside:
+        if quote:
+            quote = "" if character == quote else quote
+        elif character in "\"'":
+            quote = character
+        elif character == "," and depth == 0:
+            parts.append("")
+            continue
+        else:
+            depth += (character == "(") - (character == ")")
+        parts[-1] += character
+    return parts if inside.strip() else []
+
+
+def _unquoted(value: str) -> str:
+    quoted = len(value) >= 2 and value[0] == value[-1] and value[0] in "\"'"
+    return value[1:-1] if quoted else value
+
+
+def _options(name: str, parts: list[str], types: dict[str, type]) -> dict[str, str | int]:
+    options: dict[str, str | int] = {}
+    for part in parts:
+        match = _OPTION.fullmatch(part)
+        key = match.group(1) if match else part.strip()
+        if match is None or key not in types:
+            near = nearest_names(key, types)
+            raise ParameterError(
+                f"{name}: {part.strip()!r} is no option of it; it has {listed(list(types))}",
+                hint=f"write {near[0]}=..." if near else "options are written name=value.",
+            )
+        if key in options:
+            raise ParameterError(f"{name}: {key} is given twice")
+        value = _unquoted(match.group(2).strip())
+        if types[key] is int:
+            if not re.fullmatch(r"\d+", value):
+                raise ParameterError(f"{name}: {key} must be a whole number; got {value!r}")
+            options[key] = int(value)
+        else:
+            options[key] = value
+    return options

@@ -1,0 +1,220 @@
+"""From what a user wrote to where the texts are: a source, before sampling."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from isodepth.errors import ParameterError, TextsError, UnknownNameError, listed, nearest_names
+from isodepth.progress import Progress
+from isodepth.sources import existing_path, hub_dataset
+from isodepth.texts.catalogue import TEXT_SETS, catalogue_entry
+from isodepth.texts.controls import CONTROLS, random_strings
+from isodepth.texts.files import READERS, column_of, read_folder, read_standard_input, read_texts_file
+from isodepth.texts.names import (
+    RANDOM_STRINGS,
+    ControlName,
+    HubName,
+    RandomStringsName,
+    taken_apart,
+)
+from isodepth.texts.rows import ChangedRows, HubRows, ListRows, Rows
+
+N_RANDOM_STRINGS = 2_048
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Origin:
+    """Texts as they come, before sampling.
+
+    Parameters
+    ----------
+    name : str
+        What people call them.
+    rows : Rows
+        The texts.
+    provenance : dict
+        Where they come from, as JSON values.
+    pairing : str or None
+        Rows of two origins belong together by position where this is the same. None where only the
+        user can know.
+    in_order : bool
+        Samples are taken from the front, because the texts are random already.
+    max_chars : int or None
+        The longest text unless the user says otherwise.
+    unchanged : Rows or None
+        For a control, the texts that it was made from.
+    """
+
+    name: str
+    rows: Rows
+    provenance: dict[str, Any] = field(default_factory=dict)
+    pairing: str | None = None
+    in_order: bool = False
+    max_chars: int | None = None
+    unchanged: Rows | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What a user says of a text set besides its name and its sampling."""
+
+    column: str | None
+    source: str | None
+    n: int | None
+    seed: int
+    progress: Progress
+
+
+def origin_of(written: str | Path | Sequence[str], wanted: Wanted) -> Origin:
+    """Return where the texts are that a user means.
+
+    Raises
+    ------
+    UnknownNameError
+        If nothing answers to the name.
+    ParameterError
+        If a column or a source is named where there is no choice.
+    TextsError, DownloadError
+        If they cannot be read or fetched.
+    """
+    if not isinstance(written, (str, Path)):
+        _refuse_choice(wanted, "a list", column=True)
+        return Origin(name="texts", rows=ListRows(written), provenance={"source": "a list in memory"})
+    said = taken_apart(written) if isinstance(written, str) else None
+    if isinstance(said, ControlName):
+        return _control(said, str(written), wanted)
+    if isinstance(said, RandomStringsName):
+        _refuse_choice(wanted, RANDOM_STRINGS, column=True)
+        return _random_strings(said, str(written), wanted)
+    if isinstance(said, HubName):
+        _refuse_choice(wanted, "hf:")
+        return _hub(said, str(written), wanted)
+    if written == "-":
+        _refuse_choice(wanted, "standard input")
+        texts = read_standard_input(sys.stdin.buffer, wanted.column)
+        provenance = {"source": "standard input", "column": wanted.column}
+        return Origin(name="standard input", rows=ListRows(texts), provenance=provenance)
+    if str(written) in TEXT_SETS:
+        return _catalogue(str(written), wanted)
+    path = existing_path(written)
+    if path is not None and (path.is_file() or path.is_dir()):
+        return _path(path, wanted)
+    raise _unknown(str(written))
+
+
+def _path(path: Path, wanted: Wanted) -> Origin:
+    _refuse_choice(wanted, "a file")
+    name = path.name or path.resolve().name
+    if path.is_dir():
+        if wanted.column is not None:
+            raise ParameterError(f"{path}: a folder of .txt files has no columns to choose from")
+        texts = read_folder(path)
+        provenance: dict[str, Any] = {"source": "a folder of .txt files", "n_files": len(texts)}
+    else:
+        texts = read_texts_file(path, wanted.column)
+        provenance = {"source": "a file", "column": wanted.column}
+    return Origin(name=name, rows=ListRows(texts), provenance=provenance)
+
+
+def _catalogue(name: str, wanted: Wanted) -> Origin:
+    if wanted.column is not None:
+        raise ParameterError(f"text set {name!r} has no columns to choose from")
+    kind, entry = catalogue_entry(name, wanted.source)
+    rows, exact = entry.rows(progress=wanted.progress)
+    provenance: dict[str, Any] = {
+        "source": kind,
+        **exact,
+        "author": entry.author,
+        "licence": entry.licence,
+        "standing": entry.standing,
+        "cleaning": entry.cleaning,
+    }
+    return Origin(
+        name=name,
+        rows=rows,
+        provenance=provenance,
+        pairing=f"{entry.pairing or name} ({kind})",
+        max_chars=entry.max_chars,
+    )
+
+
+def _hub(said: HubName, written: str, wanted: Wanted) -> Origin:
+    if None not in (said.column, wanted.column) and said.column != wanted.column:
+        raise ParameterError(f"{written} names the column {said.column!r}, --column {wanted.column!r}")
+    dataset = hub_dataset(
+        said.repository,
+        config=said.config,
+        split=said.split,
+        revision=said.revision,
+        progress=wanted.progress,
+    )
+    column = column_of(written, dataset.columns, said.column or wanted.column)
+    exact = {"dataset": said.repository, "config": dataset.config, "split": dataset.split}
+    return Origin(
+        name=written,
+        rows=HubRows(dataset, column),
+        provenance={"source": "hub", **exact, "column": column, "commit": dataset.commit},
+        pairing=f"{exact} {dataset.commit}",
+    )
+
+
+def _random_strings(said: RandomStringsName, written: str, wanted: Wanted) -> Origin:
+    options: dict[str, Any] = {"seed": wanted.seed, **said.options}
+    n = N_RANDOM_STRINGS if wanted.n is None else wanted.n
+    texts = random_strings(max(n, 0), **options)
+    provenance = {"source": "generated", "options": options, "standing": "as in the paper"}
+    if set(said.options) - {"seed"}:
+        provenance["standing"] = "like the paper's, with other options"
+    return Origin(
+        name=written,
+        rows=ListRows(texts),
+        provenance=provenance,
+        pairing=f"{RANDOM_STRINGS} {options}",
+        in_order=True,
+    )
+
+
+def _control(said: ControlName, written: str, wanted: Wanted) -> Origin:
+    whole = origin_of(said.whole, wanted)
+    try:
+        change = CONTROLS[said.control].make(**said.options)
+    except ParameterError as error:
+        raise ParameterError(f"{written}: {error.message}", hint=error.hint) from error
+    made = {"control": said.control, "options": dict(said.options)}
+    return Origin(
+        name=written,
+        rows=ChangedRows(whole.rows, change),
+        provenance={**whole.provenance, "controls": [*whole.provenance.get("controls", []), made]},
+        pairing=whole.pairing,
+        in_order=whole.in_order,
+        max_chars=whole.max_chars,
+        unchanged=whole.rows,
+    )
+
+
+def _refuse_choice(wanted: Wanted, what: str, *, column: bool = False) -> None:
+    if wanted.source is not None:
+        raise ParameterError(
+            f"source {wanted.source!r} was named, but {what} has no sources to choose from",
+            hint="only sets of the catalogue have; 'isodepth texts' lists them.",
+        )
+    if column and wanted.column is not None:
+        raise ParameterError(f"{what} has no columns to choose from; got column {wanted.column!r}")
+
+
+def _unknown(written: str) -> UnknownNameError:
+    names = [*TEXT_SETS, RANDOM_STRINGS]
+    near = nearest_names(written, names)
+    return UnknownNameError(
+        f"no text set and no file is called {written[:80]!r}{'...' * (len(written) > 80)}; text sets: "
+        f"{listed(names, most=20)}; files end in {listed(list(READERS))}; hub data sets begin with hf:",
+        hint=f"did you mean {' or '.join(near)}?" if near else "'isodepth texts' lists the sets.",
+    )
+
+
+def refuse_two_readings(left: object, right: object) -> None:
+    """Raise `TextsError` where both sides would read standard input, which can be read once."""
+    if left == "-" and right == "-":
+        raise TextsError("standard input can be read once only", hint="put one side into a file.")

@@ -1,0 +1,101 @@
+"""Two text sets whose rows belong together: translations, or a set and its control.
+
+Neighbors are compared row by row, so two models may read different texts only if row i of one and row i
+of the other are versions of the same thing. That must be declared; a `Pairing` holds the two digests
+that were.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from isodepth.errors import DigestMismatchError, ParameterError
+from isodepth.texts.rows import ListRows
+from isodepth.texts.sampling import Sampling, draw
+from isodepth.texts.text_set import TextSet
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pairing:
+    """The declaration that the rows of two text sets belong together.
+
+    Parameters
+    ----------
+    left, right : str
+        The digests of the two text sets.
+    """
+
+    left: str
+    right: str
+
+    def refuse_others(self, left: str | None, right: str | None) -> None:
+        """Raise `DigestMismatchError` unless these are the declared digests, in this order."""
+        if (left, right) == (self.left, self.right):
+            return
+        turned = (right, left) == (self.left, self.right)
+        raise DigestMismatchError(
+            "the declared pairing is not of these texts: it pairs "
+            f"{self.left} (left) with {self.right} (right); got {left} and {right}",
+            hint="left and right are exchanged." if turned else "use the pairing of these text sets.",
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParallelTexts:
+    """Two text sets of equal length, row i of one belonging to row i of the other.
+
+    Make one with `load_parallel_texts` or `ParallelTexts.of`.
+
+    Parameters
+    ----------
+    left, right : TextSet
+        The two versions.
+    """
+
+    left: TextSet
+    right: TextSet
+
+    @classmethod
+    def of(cls, left: TextSet, right: TextSet) -> "ParallelTexts":
+        """Return the pair, which the caller declares to belong together row by row.
+
+        Raises
+        ------
+        ParameterError
+            If the two have not the same number of texts.
+        """
+        if len(left) != len(right):
+            raise ParameterError(
+                f"{left.name} and {right.name} cannot be parallel: {len(left):,} texts against "
+                f"{len(right):,}"
+            )
+        return cls(left=left, right=right)
+
+    @property
+    def pairing(self) -> Pairing:
+        """The declaration, for `affinity_matrix`."""
+        return Pairing(left=self.left.digest, right=self.right.digest)
+
+    def __len__(self) -> int:
+        return len(self.left)
+
+    def sample(
+        self,
+        n: int | None = None,
+        seed: int = 1234,
+        *,
+        min_chars: int | None = None,
+        max_chars: int | None = None,
+        dedupe: bool = False,
+    ) -> "ParallelTexts":
+        """Return some of the pairs; the parameters are those of `TextSet.sample`.
+
+        A pair is left out where either text is outside the limits or a copy of one taken before.
+        """
+        sampling = Sampling(n=n, seed=seed, min_chars=min_chars, max_chars=max_chars, dedupe=dedupe)
+        columns = [ListRows(self.left.texts), ListRows(self.right.texts)]
+        sample = draw(columns, sampling, name=f"{self.left.name} and {self.right.name}")
+        record: dict[str, Any] = sample.record
+        return ParallelTexts(
+            left=self.left.from_sample(sample.texts[0], record),
+            right=self.right.from_sample(sample.texts[1], record),
+        )

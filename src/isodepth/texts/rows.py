@@ -1,0 +1,69 @@
+"""Texts by number, read when they are asked for: a sample of millions does not load the millions."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from isodepth.sources import HubDataset
+
+
+class Rows(Protocol):
+    """Texts in a fixed order, some of which can be taken."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+        ...
+
+    def take(self, rows: Sequence[int]) -> list[Any]:
+        """Return the values in these rows (from 0), in the order asked for; None for none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ListRows:
+    """Texts in memory."""
+
+    texts: Sequence[Any]
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def take(self, rows: Sequence[int]) -> list[Any]:
+        """Return the texts in these rows."""
+        return [self.texts[row] for row in rows]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HubRows:
+    """One column of a hub data set, on disk."""
+
+    dataset: HubDataset
+    column: str
+    clean: Callable[[str], str] | None = None
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def take(self, rows: Sequence[int]) -> list[Any]:
+        """Read these rows."""
+        values = self.dataset.take(rows, self.column)
+        clean = self.clean
+        if clean is None:
+            return values
+        return [clean(value) if isinstance(value, str) else value for value in values]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ChangedRows:
+    """Rows whose texts are each changed by a function of the text alone."""
+
+    whole: Rows
+    change: Callable[[str], str]
+
+    def __len__(self) -> int:
+        return len(self.whole)
+
+    def take(self, rows: Sequence[int]) -> list[Any]:
+        """Return the changed texts in these rows."""
+        values = self.whole.take(rows)
+        return [self.change(value) if isinstance(value, str) else value for value in values]

@@ -1,0 +1,247 @@
+"""Which texts of a source are read: shuffled, filtered, counted.
+
+The rows are shuffled whole; then they are gone through in that order, those outside the limits are left
+out, and the first n that remain are taken. So a smaller sample is the start of a larger one, a filter
+changes the sample only where it drops something, and of a data set on disk only the rows that are
+looked at are read. This is also the order of the paper's pipeline (shuffle, filter, take).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from isodepth.errors import ParameterError, TextsError, listed
+from isodepth.texts.rows import Rows
+
+MOST_TEXTS_WHOLE = 1_000_000
+"""More than this are not read unless a number is asked for."""
+CHUNK_ROWS = 2_048
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """How texts are drawn.
+
+    Parameters
+    ----------
+    n : int, optional
+        How many, at least 2. All, in their own order, where it is left out.
+    seed : int
+        Of the shuffling, at least 0.
+    min_chars, max_chars : int, optional
+        The shortest and longest text, in characters (code points); both count as inside. A text of
+        white space only has 0 characters.
+    dedupe : bool
+        Leave out exact copies of texts taken before.
+    allow_fewer : bool
+        Where fewer than `n` remain, take all of them, in their own order, instead of raising.
+    """
+
+    n: int | None = None
+    seed: int = 1234
+    min_chars: int | None = None
+    max_chars: int | None = None
+    dedupe: bool = False
+    allow_fewer: bool = False
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise ParameterError(f"seed must be at least 0; got {self.seed}")
+        for name in ("min_chars", "max_chars"):
+            value = getattr(self, name)
+            if value is not None and value < 0:
+                raise ParameterError(f"{name} must be at least 0; got {value}")
+        if None not in (self.min_chars, self.max_chars) and self.min_chars > self.max_chars:  # type: ignore[operator]
+            raise ParameterError(
+                f"min_chars = {self.min_chars:,} is above max_chars = {self.max_chars:,}: no text fits"
+            )
+
+    @property
+    def drops_empty(self) -> bool:
+        """Whether texts of white space only are left out."""
+        return bool(self.min_chars)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Sample:
+    """What was drawn.
+
+    Parameters
+    ----------
+    rows : list of int
+        The rows of the source (from 0) that were taken, in the order taken.
+    texts : tuple of list of str
+        Their texts: one list a column.
+    record : dict
+        How they were drawn, as JSON values: what was asked for, of how many, and what was dropped.
+    """
+
+    rows: list[int]
+    texts: tuple[list[str], ...]
+    record: dict[str, Any]
+
+
+def draw(columns: Sequence[Rows], sampling: Sampling, *, name: str, in_order: bool = False) -> Sample:
+    """Return a sample of rows, the same rows of every column.
+
+    Parameters
+    ----------
+    columns : sequence of Rows
+        One, or several of equal length whose rows belong together. A row is left out where the text of
+        any column is outside the limits or a copy.
+    sampling : Sampling
+        What to draw.
+    name : str
+        The texts' name, for errors.
+    in_order : bool
+        Take rows from the front instead of shuffling: for generated texts, which are random already.
+
+    Raises
+    ------
+    ParameterError
+        If there are not as many texts as asked for, or too many to be read whole.
+    TextsError
+        If a row that was looked at has no usable text.
+    """
+    total = len(columns[0])
+    n = sampling.n
+    if n is None and total > MOST_TEXTS_WHOLE:
+        raise ParameterError(
+            f"{name} has {total:,} texts; say how many to sample",
+            hint="the paper takes 2,048: -n 2048, or n=2048 in Python.",
+        )
+    if n is not None and (n < 2 or (n > total and not sampling.allow_fewer)):
+        raise ParameterError(
+            f"{name}: n = {n:,} texts were asked for; expected 2 <= n <= {total:,}, the number of its "
+            "texts",
+            hint=f"use -n {total}" if n > total >= 2 else None,
+        )
+    shuffled = n is not None and not in_order
+    order = np.random.default_rng(sampling.seed).permutation(total) if shuffled else np.arange(total)
+    walk = _Walk(sampling, name, len(columns))
+    start = 0
+    while start < total and (n is None or len(walk.rows) < n):
+        chunk = [int(row) for row in order[start : start + CHUNK_ROWS]]
+        values = [column.take(chunk) for column in columns]
+        for row, texts in zip(chunk, zip(*values, strict=True), strict=True):
+            if n is not None and len(walk.rows) == n:
+                break
+            walk.look_at(row, texts)
+        start += CHUNK_ROWS
+    walk.refuse_wrong()
+    taken = list(range(len(walk.rows)))
+    too_few = n is not None and len(taken) < n
+    if too_few and sampling.allow_fewer:
+        taken.sort(key=walk.rows.__getitem__)
+        shuffled = False
+    record: dict[str, Any] = {
+        "n": len(taken),
+        **({"seed": sampling.seed} if shuffled else {"order": "as they come"}),
+        **_limits(sampling),
+        "from_n_texts": total,
+        "n_looked_at": walk.n_looked_at,
+        "dropped": {reason: count for reason, count in walk.dropped.items() if count},
+    }
+    if too_few and not sampling.allow_fewer:
+        raise ParameterError(
+            f"{name}: n = {n:,} texts were asked for; {len(taken):,} of {total:,} are left "
+            f"({dropped_in_words(record) or 'none was dropped'})",
+            hint=f"use -n {len(taken)}" if len(taken) >= 2 else None,
+        )
+    return Sample(
+        rows=[walk.rows[index] for index in taken],
+        texts=tuple([column[index] for index in taken] for column in walk.texts),
+        record=record,
+    )
+
+
+class _Walk:
+    """Rows looked at one after the other: taken, dropped for a reason, or wrong."""
+
+    def __init__(self, sampling: Sampling, name: str, n_columns: int) -> None:
+        self.rows: list[int] = []
+        self.texts: tuple[list[str], ...] = tuple([] for _ in range(n_columns))
+        self.dropped = {"too_short": 0, "too_long": 0, "copies": 0}
+        self.n_looked_at = 0
+        self._sampling = sampling
+        self._name = name
+        self._seen: tuple[set[str], ...] = tuple(set() for _ in range(n_columns))
+        self._wrong: dict[str, list[int]] = {"no_text": [], "empty": [], "surrogate": []}
+
+    def look_at(self, row: int, texts: tuple[Any, ...]) -> None:
+        self.n_looked_at += 1
+        sampling = self._sampling
+        lengths = [n_characters(text) for text in texts]
+        if sampling.min_chars is not None and min(lengths) < sampling.min_chars:
+            self.dropped["too_short"] += 1
+        elif sampling.max_chars is not None and max(lengths) > sampling.max_chars:
+            self.dropped["too_long"] += 1
+        elif not all(isinstance(text, str) for text in texts):
+            self._wrong["no_text"].append(row + 1)
+        elif min(lengths) == 0:
+            self._wrong["empty"].append(row + 1)
+        elif not all(_is_unicode(text) for text in texts):
+            self._wrong["surrogate"].append(row + 1)
+        elif sampling.dedupe and any(t in seen for t, seen in zip(texts, self._seen, strict=True)):
+            self.dropped["copies"] += 1
+        else:
+            self.rows.append(row)
+            for text, column, seen in zip(texts, self.texts, self._seen, strict=True):
+                column.append(text)
+                if sampling.dedupe:
+                    seen.add(text)
+
+    def refuse_wrong(self) -> None:
+        """Raise for rows that hold nothing a model could read, numbered as in the source."""
+        for kind, rows in self._wrong.items():
+            rows.sort()
+            if not rows:
+                continue
+            if kind == "empty":
+                raise TextsError(
+                    f"{self._name}: {len(rows):,} of {self.n_looked_at:,} texts are empty or white "
+                    f"space only: row {listed(rows)} (rows count from 1)",
+                    hint="an empty text has no last token; --min-chars 1 leaves such rows out.",
+                )
+            what = {
+                "no_text": "not a string in row",
+                "surrogate": "a lone surrogate, which is not valid Unicode, in row",
+            }[kind]
+            raise TextsError(f"{self._name}: {what} {listed(rows)} (rows count from 1)")
+
+
+def n_characters(text: object) -> int:
+    """Return the length of a text in code points; 0 where it is white space only, or no text."""
+    return len(text) if isinstance(text, str) and text.strip() else 0
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _limits(sampling: Sampling) -> dict[str, Any]:
+    limits = {
+        "min_chars": sampling.min_chars,
+        "max_chars": sampling.max_chars,
+        "dedupe": sampling.dedupe or None,
+    }
+    return {name: value for name, value in limits.items() if value is not None}
+
+
+def dropped_in_words(record: Mapping[str, Any]) -> str:
+    """Return what a sampling left out and why, as people read it; empty where nothing was."""
+    dropped = record.get("dropped", {})
+    reasons = {
+        "too_short": f"shorter than {record.get('min_chars', 0):,} characters",
+        "too_long": f"longer than {record.get('max_chars', 0):,} characters",
+        "copies": "exact copies of others",
+    }
+    return ", ".join(
+        f"{dropped[reason]:,} {why}" for reason, why in reasons.items() if reason in dropped
+    )
