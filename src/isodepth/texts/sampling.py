@@ -205,11 +205,11 @@ class _Walk:
                     f"space only: row {listed(rows)} (rows count from 1)",
                     hint="an empty text has no last token; --min-chars 1 leaves such rows out.",
                 )
-            what = {
-                "no_text": "not a string in row",
-                "surrogate": "a lone surrogate, which is not valid Unicode, in row",
-            }[kind]
-            raise TextsError(f"{self._name}: {what} {listed(rows)} (rows count from 1)")
+            if kind == "surrogate":
+                raise TextsError(
+                    f"{self._name}: row {listed(rows)}: a lone surrogate is not valid Unicode"
+                )
+            raise TextsError(f"{self._name}: not a string in row {listed(rows)} (rows count from 1)")
 
 
 def n_characters(text: object) -> int:
