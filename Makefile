@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test test-real lint bench clean
+.PHONY: help demo test test-real lint bench text-sets clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -30,8 +30,8 @@ test: lint  ## all checks and tests that need no model download
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/.installed-test
-	$(BIN)/ruff check src tests benchmarks examples
-	$(BIN)/ruff format --check src tests benchmarks examples
+	$(BIN)/ruff check src tests benchmarks examples studies
+	$(BIN)/ruff format --check src tests benchmarks examples studies
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
@@ -42,5 +42,8 @@ bench: $(VENV)/.installed-test  ## speed and memory against the plain way (about
 	$(BIN)/python -m benchmarks.extraction
 	$(BIN)/python -m benchmarks.start_and_rerun
 
+text-sets: $(VENV)/.installed-test  ## two small models on every offline text set (about half an hour)
+	$(BIN)/python -m studies.text_sets --out text-sets
+
 clean:  ## remove .venv and what the demo wrote
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) demo text-sets
