@@ -13,29 +13,14 @@ from typing import ClassVar
 
 from isodepth.errors import DownloadError
 from isodepth.progress import Progress
-from isodepth.sources.downloads import last_errors, run_download
+from isodepth.sources.downloads import Pin, last_errors, run_download
 
 
 @dataclass(frozen=True, slots=True)
-class DebPin:
-    """One Debian package file, exactly.
-
-    Parameters
-    ----------
-    package, version : str
-        The name and version in Debian's archive.
-    sha256 : str
-        Of the .deb file, in hexadecimal.
-    size_bytes : int
-        Of the .deb file.
-    """
+class DebPin(Pin):
+    """One Debian package file, exactly. The parameters are those of `Pin`."""
 
     SUFFIX: ClassVar[str] = ".deb"
-
-    package: str
-    version: str
-    sha256: str
-    size_bytes: int
 
     @property
     def requirement(self) -> str:
@@ -43,13 +28,7 @@ class DebPin:
         return f"{self.package}={self.version}"
 
     def download(self, incoming: Path, progress: Progress) -> Path:
-        """Run ``apt-get download`` into a folder and return the package file.
-
-        Raises
-        ------
-        DownloadError
-            If there is no apt here, or it fails; the message has its own words.
-        """
+        """Run ``apt-get download`` into a folder and return the package file."""
         apt = shutil.which("apt-get")
         by_hand = (
             f"fetch {self.package}_{self.version}_all.deb from Debian's archive or "

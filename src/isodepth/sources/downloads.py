@@ -5,6 +5,7 @@ A pin names a file exactly, by its sha256. How it is fetched is the pin's own: a
 an index, a file that was carried over by hand takes its place (`import_file`).
 """
 
+import abc
 import contextlib
 import errno
 import os
@@ -13,8 +14,9 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import ClassVar
 
 from isodepth.atomic import atomic_path, storage_errors
 from isodepth.errors import DownloadError
@@ -25,31 +27,42 @@ from isodepth.sources.digests import file_digest, sha256_of
 POLL_SECONDS = 0.2
 
 
-@runtime_checkable
-class Pin(Protocol):
-    """A file that is known exactly, and how to fetch it."""
+@dataclass(frozen=True, slots=True)
+class Pin(abc.ABC):
+    """A package file that is known exactly, and how to fetch it.
+
+    Parameters
+    ----------
+    package, version : str
+        The name and version in the package manager's index.
+    sha256 : str
+        Of the file, in hexadecimal.
+    size_bytes : int
+        Of the file; used to show progress and to say what a download costs.
+    """
 
     SUFFIX: ClassVar[str]
-    """What its name ends in."""
+    """What the file's name ends in."""
+
+    package: str
+    version: str
+    sha256: str
+    size_bytes: int
 
     @property
-    def sha256(self) -> str:
-        """Of the file, in hexadecimal."""
-        ...
-
-    @property
-    def size_bytes(self) -> int:
-        """Of the file."""
-        ...
-
-    @property
+    @abc.abstractmethod
     def requirement(self) -> str:
-        """What it is, as its package manager names it."""
-        ...
+        """The pin as the package manager takes it."""
 
+    @abc.abstractmethod
     def download(self, incoming: Path, progress: Progress) -> Path:
-        """Fetch it into an empty folder and return its path there; the bytes are not yet verified."""
-        ...
+        """Fetch the file into an empty folder and return its path there; it is not yet verified.
+
+        Raises
+        ------
+        DownloadError
+            If the package manager fails; the message has its own words.
+        """
 
 
 def _folder(pin: Pin) -> Path:

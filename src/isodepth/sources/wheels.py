@@ -16,29 +16,14 @@ from typing import ClassVar
 
 from isodepth.errors import DownloadError
 from isodepth.progress import Progress
-from isodepth.sources.downloads import last_errors, run_download
+from isodepth.sources.downloads import Pin, last_errors, run_download
 
 
 @dataclass(frozen=True, slots=True)
-class WheelPin:
-    """One wheel, exactly.
-
-    Parameters
-    ----------
-    package, version : str
-        The name and version on the package index.
-    sha256 : str
-        Of the wheel file, in hexadecimal.
-    size_bytes : int
-        Of the wheel file; used to show progress and to say what a download costs.
-    """
+class WheelPin(Pin):
+    """One wheel, exactly. The parameters are those of `Pin`."""
 
     SUFFIX: ClassVar[str] = ".whl"
-
-    package: str
-    version: str
-    sha256: str
-    size_bytes: int
 
     @property
     def requirement(self) -> str:
@@ -46,13 +31,7 @@ class WheelPin:
         return f"{self.package}=={self.version}"
 
     def download(self, incoming: Path, progress: Progress) -> Path:
-        """Run ``pip download`` into a folder and return the wheel.
-
-        Raises
-        ------
-        DownloadError
-            If pip fails; the message has pip's own words.
-        """
+        """Run ``pip download`` into a folder and return the wheel."""
         partial = incoming / "partial"
         finished = incoming / "finished"
         partial.mkdir()

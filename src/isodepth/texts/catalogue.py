@@ -146,25 +146,47 @@ def wikipedia_lead(article: str) -> str:
     return article.strip().split("\n\n", 1)[0]
 
 
-def _handbook(language: int) -> Callable[[Path], list[str]]:
-    return lambda deb: [pair[language] for pair in cleaning.handbook_pairs(deb)]
-
-
 PAPERS_OWN = "the paper's own"
 NOTHING_CHANGED = "none"
 
-_HANDBOOK_PIN = DebPin(
-    "debian-handbook",
-    "11.20220922",
-    "3d5dbeac1f1afc9c094eab9d0f701f6ecff99c4927d5a4794cf6c85678134faa",
-    34_758_056,
-)
-_HANDBOOK_CLEANING = (
-    "listings, tables and titles are left out, and paragraphs that are not translated (70 % of the "
-    "German words or more stand in the English paragraph); runs of white space become one space"
-)
-_HANDBOOK_AUTHOR = "R. Hertzog, R. Mas and translators, The Debian Administrator's Handbook"
-_BOOKS_AUTHOR = "OPUS (Tiedemann 2012), out of books in the public domain"
+
+def _books(language: str, other: str, *, column: str) -> CatalogueTexts:
+    return CatalogueTexts(
+        title=f"Sentences of books in {language}, parallel to {other}",
+        n_texts=51_467,
+        licence="public domain in part; see OPUS",
+        author="OPUS (Tiedemann 2012), out of books in the public domain",
+        standing=PAPERS_OWN,
+        cleaning=NOTHING_CHANGED,
+        texts=HubTexts(
+            repository="Helsinki-NLP/opus_books", config="de-en", split="train", column=column
+        ),
+        pairing="books",
+    )
+
+
+def _handbook(language: str, other: str, *, column: int, stands_for: str) -> CatalogueTexts:
+    return CatalogueTexts(
+        title=f"Paragraphs of a technical manual in {language}, parallel to {other}",
+        n_texts=2_316,
+        licence="GPL-2+ or CC BY-SA 3.0",
+        author="R. Hertzog, R. Mas and translators, The Debian Administrator's Handbook",
+        standing=f"stand-in for {stands_for}",
+        cleaning="listings, tables and titles are left out, and paragraphs that are not translated "
+        "(70 % of the German words or more stand in the English paragraph); runs of white space become "
+        "one space",
+        texts=OfflineTexts(
+            pin=DebPin(
+                "debian-handbook",
+                "11.20220922",
+                "3d5dbeac1f1afc9c094eab9d0f701f6ecff99c4927d5a4794cf6c85678134faa",
+                34_758_056,
+            ),
+            read=lambda deb: [pair[column] for pair in cleaning.handbook_pairs(deb)],
+        ),
+        pairing="handbook",
+    )
+
 
 TEXT_SETS: dict[str, dict[str, CatalogueTexts]] = {
     "web-text": {
@@ -320,64 +342,10 @@ TEXT_SETS: dict[str, dict[str, CatalogueTexts]] = {
             ),
         ),
     },
-    "books-en": {
-        HUB: CatalogueTexts(
-            title="Sentences of books in English, parallel to books-de",
-            n_texts=51_467,
-            licence="public domain in part; see OPUS",
-            author=_BOOKS_AUTHOR,
-            standing=PAPERS_OWN,
-            cleaning=NOTHING_CHANGED,
-            texts=HubTexts(
-                repository="Helsinki-NLP/opus_books",
-                config="de-en",
-                split="train",
-                column="translation.en",
-            ),
-            pairing="books",
-        ),
-    },
-    "books-de": {
-        HUB: CatalogueTexts(
-            title="Sentences of books in German, parallel to books-en",
-            n_texts=51_467,
-            licence="public domain in part; see OPUS",
-            author=_BOOKS_AUTHOR,
-            standing=PAPERS_OWN,
-            cleaning=NOTHING_CHANGED,
-            texts=HubTexts(
-                repository="Helsinki-NLP/opus_books",
-                config="de-en",
-                split="train",
-                column="translation.de",
-            ),
-            pairing="books",
-        ),
-    },
-    "handbook-en": {
-        OFFLINE: CatalogueTexts(
-            title="Paragraphs of a technical manual in English, parallel to handbook-de",
-            n_texts=2_316,
-            licence="GPL-2+ or CC BY-SA 3.0",
-            author=_HANDBOOK_AUTHOR,
-            standing="stand-in for books-en",
-            cleaning=_HANDBOOK_CLEANING,
-            texts=OfflineTexts(pin=_HANDBOOK_PIN, read=_handbook(0)),
-            pairing="handbook",
-        ),
-    },
-    "handbook-de": {
-        OFFLINE: CatalogueTexts(
-            title="Paragraphs of a technical manual in German, parallel to handbook-en",
-            n_texts=2_316,
-            licence="GPL-2+ or CC BY-SA 3.0",
-            author=_HANDBOOK_AUTHOR,
-            standing="stand-in for books-de",
-            cleaning=_HANDBOOK_CLEANING,
-            texts=OfflineTexts(pin=_HANDBOOK_PIN, read=_handbook(1)),
-            pairing="handbook",
-        ),
-    },
+    "books-en": {HUB: _books("English", "books-de", column="translation.en")},
+    "books-de": {HUB: _books("German", "books-en", column="translation.de")},
+    "handbook-en": {OFFLINE: _handbook("English", "handbook-de", column=0, stands_for="books-en")},
+    "handbook-de": {OFFLINE: _handbook("German", "handbook-en", column=1, stands_for="books-de")},
     "common-words": {
         OFFLINE: CatalogueTexts(
             title="The 4,096 most frequent English words, most frequent first",

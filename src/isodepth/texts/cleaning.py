@@ -4,6 +4,7 @@ What is done here is stated in the catalogue beside the set; nothing else is cha
 """
 
 import csv
+import functools
 import io
 import json
 import re
@@ -89,7 +90,8 @@ def _csv_rows(data: bytes) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(data.decode("utf-8"), newline=""), strict=True))
 
 
-def handbook_pairs(deb: Path) -> list[tuple[str, str]]:
+@functools.lru_cache(maxsize=1)  # both languages are mostly wanted, and unpacking takes seconds
+def handbook_pairs(deb: Path) -> tuple[tuple[str, str], ...]:
     """Return the paragraphs of the handbook in English and German, paired by their place in a file.
 
     Left out are listings and tables, and pairs that are not translated: at least 70 % of the German
@@ -122,7 +124,7 @@ def handbook_pairs(deb: Path) -> list[tuple[str, str]]:
                 f"{len(german)} in German"
             )
         pairs += [pair for pair in zip(english, german, strict=True) if _is_translated(*pair)]
-    return pairs
+    return tuple(pairs)
 
 
 def _is_translated(english: str, german: str) -> bool:

@@ -1,7 +1,8 @@
 """From what a user wrote to where the texts are: a source, before sampling."""
 
+import inspect
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -161,7 +162,7 @@ def _hub(said: HubName, written: str, wanted: Wanted) -> Origin:
 
 
 def _random_strings(said: RandomStringsName, written: str, wanted: Wanted) -> Origin:
-    options: dict[str, Any] = {"seed": wanted.seed, **said.options}
+    options = {**_defaults(random_strings), "seed": wanted.seed, **said.options}
     n = N_RANDOM_STRINGS if wanted.n is None else wanted.n
     texts = random_strings(max(n, 0), **options)
     provenance = {"source": "generated", "options": options, "standing": "as in the paper"}
@@ -178,11 +179,12 @@ def _random_strings(said: RandomStringsName, written: str, wanted: Wanted) -> Or
 
 def _control(said: ControlName, written: str, wanted: Wanted) -> Origin:
     whole = origin_of(said.whole, wanted)
+    control = CONTROLS[said.control]
     try:
-        change = CONTROLS[said.control].make(**said.options)
+        change = control.make(**said.options)
     except ParameterError as error:
         raise ParameterError(f"{written}: {error.message}", hint=error.hint) from error
-    made = {"control": said.control, "options": dict(said.options)}
+    made = {"control": said.control, "options": {**_defaults(control.make), **said.options}}
     return Origin(
         name=written,
         rows=ChangedRows(whole.rows, change),
@@ -192,6 +194,16 @@ def _control(said: ControlName, written: str, wanted: Wanted) -> Origin:
         max_chars=whole.max_chars,
         unchanged=whole.rows,
     )
+
+
+def _defaults(function: Callable[..., Any]) -> dict[str, Any]:
+    """Return the options of a function that has values for them, so that a record names all of them."""
+    parameters = inspect.signature(function).parameters.values()
+    return {
+        one.name: one.default
+        for one in parameters
+        if one.default not in (None, inspect.Parameter.empty)
+    }
 
 
 def _refuse_choice(wanted: Wanted, what: str, *, column: bool = False) -> None:
