@@ -145,6 +145,8 @@ def compare(
     matrix, was_stored = _matrix(sides, pair if is_parallel else None, measure, k, kept)
     if was_stored:
         from_store.append("affinity matrix")
+    if not is_parallel:
+        matrix = replace(matrix, texts=pair.left.name)
     test = diagonal_test(matrix.values) if min(matrix.values.shape) > 1 else None
     matches = layer_matches(matrix.values)
     return Comparison(

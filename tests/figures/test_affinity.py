@@ -1,5 +1,7 @@
+from dataclasses import replace
 from pathlib import Path
 
+import matplotlib.image
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
@@ -69,14 +71,26 @@ def test_labels_name_both_models_the_measure_and_the_number_of_texts(some: Affin
     assert main_axes(figure).get_xlabel() == "layer of right-model"
     assert main_axes(figure).get_ylabel() == "layer of left-model"
     assert color_bar(figure).get_ylabel() == "mutual 7-NN similarity (1,013 texts)"
+    named = affinity_figure(replace(some, texts="some texts"))
+    assert color_bar(named).get_ylabel() == "mutual 7-NN similarity (1,013 texts of some texts)"
+
+
+def test_a_long_name_widens_the_picture_instead_of_being_cut(tmp_path: Path):
+    for name in ("short", "long name " * 12):
+        save_figure(
+            affinity_figure(matrix(np.ones((5, 3)), left="up", right=name)),
+            tmp_path / f"{len(name)}.png",
+        )
+    short, long = (matplotlib.image.imread(tmp_path / f"{n}.png").shape for n in (5, 120))
+    assert long[1] > short[1] + 200
 
 
 def test_the_legend_explains_the_outline_and_both_lines(some: AffinityMatrix):
     (legend,) = affinity_figure(some).legends
     assert [text.get_text() for text in legend.get_texts()] == [
         "generalized diagonal (white)",
-        "most similar right-model layer, for each left-model layer",
-        "most similar left-model layer, for each right-model layer",
+        "for each row, the most similar column",
+        "for each column, the most similar row",
     ]
 
 
@@ -213,4 +227,3 @@ def test_any_name_of_a_model_is_drawn_as_it_is(rng: np.random.Generator, tmp_pat
     # SVG files hold labels as text
     written = (tmp_path / "figure.svg").read_text(encoding="utf-8")
     assert written.count(f">layer of {name}</text>") == 2
-    assert f">most similar {name} layer, for each {name} layer</text>" in written

@@ -39,6 +39,8 @@ class AffinityMatrix:
         Neighbors per text.
     n_texts : int
         Texts.
+    texts : str or None
+        What both models read, by name, where known.
     texts_digest : str or None
         Identity of the texts, where known; of those that the left model read, where the two differ.
     right_texts_digest : str or None
@@ -53,6 +55,7 @@ class AffinityMatrix:
     measure: str
     k: int
     n_texts: int
+    texts: str | None = None
     texts_digest: str | None = None
     right_texts_digest: str | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)

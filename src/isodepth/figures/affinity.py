@@ -61,7 +61,7 @@ def affinity_figure(matrix: AffinityMatrix, *, highest: float | None = None) -> 
         linewidth=1.4,
         marker="o",
         markersize=2.6,
-        label=f"most similar {matrix.right} layer, for each {matrix.left} layer",
+        label="for each row, the most similar column",
     )
     axes.plot(
         np.arange(n_right),
@@ -70,7 +70,7 @@ def affinity_figure(matrix: AffinityMatrix, *, highest: float | None = None) -> 
         linewidth=1.4,
         marker="s",
         markersize=2.6,
-        label=f"most similar {matrix.left} layer, for each {matrix.right} layer",
+        label="for each column, the most similar row",
     )
     axes.set_xlabel(f"layer of {matrix.right}")
     axes.set_ylabel(f"layer of {matrix.left}")
@@ -79,7 +79,8 @@ def affinity_figure(matrix: AffinityMatrix, *, highest: float | None = None) -> 
     axes.set_xticklabels([str(tick + 1) for tick in _ticks(n_right)])
     axes.set_yticklabels([str(tick + 1) for tick in _ticks(n_left)])
     bar = figure.colorbar(image, ax=axes, shrink=0.9, pad=0.06)
-    bar.set_label(f"mutual {matrix.k}-NN similarity ({matrix.n_texts:,} texts)")
+    read = "" if matrix.texts is None else f" of {matrix.texts}"
+    bar.set_label(f"mutual {matrix.k}-NN similarity ({matrix.n_texts:,} texts{read})")
     if matrix.chance < (top or 1.0):
         bar.ax.axhline(matrix.chance, color=OUTLINE, linewidth=1.2)
         bar.ax.annotate(

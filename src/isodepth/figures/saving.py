@@ -18,4 +18,9 @@ def save_figure(figure: Figure, path: Path) -> None:
         mpl.rc_context({"pdf.fonttype": 42, "svg.fonttype": "none", "svg.hashsalt": "isodepth"}),
         atomic_path(path) as temporary,
     ):
-        figure.savefig(temporary, dpi=RESOLUTION, metadata=undated.get(path.suffix.lower()))
+        figure.savefig(
+            temporary,
+            dpi=RESOLUTION,
+            metadata=undated.get(path.suffix.lower()),
+            bbox_inches="tight",  # a long name widens the picture instead of being cut
+        )
