@@ -25,6 +25,15 @@ def llama_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def chat_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Llama whose tokenizer has a chat template."""
+    import tiny_models
+
+    folder = tmp_path_factory.mktemp("models") / "tiny-chat"
+    return tiny_models.saved(folder, seed=5, tokenizer=tiny_models.chat_tokenizer())
+
+
+@pytest.fixture(scope="session")
 def gemma_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return saved(tmp_path_factory.mktemp("models") / "tiny-gemma", "gemma", seed=11)
 

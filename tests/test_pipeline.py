@@ -24,13 +24,17 @@ import tiny_models
 from isodepth import Store, TextSet, affinity_matrix, compare, extract, load_model, nearest_neighbors
 from isodepth import pipeline as pipeline_module
 from isodepth.comparison import OUTPUTS, Comparison
-from isodepth.errors import DigestMismatchError, ParameterError
-from isodepth.models import resolve_model
+from isodepth.errors import DigestMismatchError, ModelError, ParameterError
+from isodepth.models import has_chat_template, resolve_model
+from isodepth.neighbors import Neighbors
 from isodepth.store import DamagedArtifactWarning
+from isodepth.texts import ParallelTexts, load_parallel_texts
 
 N_TEXTS = 41
 LENGTHS = [2 + (13 * number) % 31 for number in range(N_TEXTS)]
 TEXTS = TextSet.of(tiny_models.texts_of(LENGTHS, seed=29), name="tiny-texts")
+GERMAN = TextSet.of(tiny_models.texts_of(LENGTHS[::-1], seed=43), name="tiny-german")
+PAIR = ParallelTexts.of(TEXTS, GERMAN)
 K = 7
 
 Loads = list[str]
@@ -158,6 +162,8 @@ def test_the_summary_holds_what_was_found_and_where_it_comes_from(
     best = summary["best_cell"]
     assert values[best["left_layer"] - 1, best["right_layer"] - 1] == best["similarity"] == values.max()
     assert summary["texts"]["digest"] == TEXTS.digest
+    assert summary["right_texts"] is None
+    assert (summary["left"]["chat"], summary["right"]["chat"]) == (False, False)
     assert summary["capture"] == {"capture": "block", "pooling": "last", "max_tokens": None}
     assert summary["finding"]["sentence"] == result.finding.sentence
     diagonal = isodepth.generalized_diagonal(5, 7)
@@ -201,6 +207,7 @@ def test_the_second_run_loads_no_model_and_is_equal(
     monkeypatch.setattr("isodepth.models.loading.load_model", pytest.fail)
     second = compare(llama_folder, gemma_folder, TEXTS, k=K)
     assert_equal(first, second)
+    assert first.affinity.texts == second.affinity.texts == "tiny-texts"
     assert second.from_store == (
         "neighbors of tiny-llama",
         "neighbors of tiny-gemma",
@@ -488,9 +495,23 @@ def test_an_unknown_right_model_is_refused_before_the_left_one_is_read(
     assert loads == []
 
 
-def test_sampling_options_do_not_apply_to_a_text_set(llama_folder: Path) -> None:
-    with pytest.raises(ParameterError, match="n and column apply to texts that are loaded here"):
-        compare(llama_folder, llama_folder, TEXTS, n=5, k=3)
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"n": 5}, "n"),
+        ({"column": "en"}, "column"),
+        ({"n": 5, "column": "en"}, "n, column"),
+    ],
+)
+@pytest.mark.parametrize("texts", [TEXTS, ParallelTexts.of(TEXTS, TEXTS)])
+def test_options_of_loading_do_not_apply_to_texts_that_are_loaded(
+    texts: TextSet | ParallelTexts, options: dict[str, Any], named: str, llama_folder: Path
+) -> None:
+    with pytest.raises(ParameterError) as caught:
+        compare(llama_folder, llama_folder, texts, k=3, **options)
+    kind = type(texts).__name__
+    assert caught.value.message == f"{named}: only for texts that are loaded here, not a {kind}"
+    assert caught.value.hint == "pass them to load_texts, or sample with its .sample(...)."
 
 
 def test_results_on_different_texts_are_not_compared(
@@ -558,3 +579,325 @@ def test_two_models_in_folders_of_one_name_are_told_apart(
     result = compare(*named, TEXTS, k=K)
     assert (result.affinity.left, result.affinity.right) == ("a/checkpoint", "b/checkpoint")
     assert compare(named[0], named[0], TEXTS, k=K).affinity.left == "checkpoint"
+
+
+def refuse_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the test fail where a model is loaded or read."""
+    monkeypatch.setattr("isodepth.models.loading.load_model", pytest.fail)
+    monkeypatch.setattr("isodepth.activations.extraction.prepare_extraction", pytest.fail)
+
+
+def neighbors_of(folder: Path, texts: TextSet, *, chat: bool = False) -> Neighbors:
+    """Return neighbors without store and pipeline."""
+    return nearest_neighbors(extract(folder, texts, chat=chat), K)
+
+
+def test_parallel_texts_give_the_matrix_of_separately_found_neighbors(
+    llama_folder: Path, gemma_folder: Path, tmp_path: Path
+) -> None:
+    result = compare(llama_folder, gemma_folder, PAIR, k=K)
+    left, right = neighbors_of(llama_folder, TEXTS), neighbors_of(gemma_folder, GERMAN)
+    expected = affinity_matrix(left, right, pairing=PAIR.pairing)
+    np.testing.assert_array_equal(result.affinity.values, expected.values)
+    assert result.is_parallel
+    assert result.affinity.texts is None  # the labels name both
+    assert (result.affinity.texts_digest, result.affinity.right_texts_digest) == (
+        TEXTS.digest,
+        GERMAN.digest,
+    )
+    assert (result.affinity.left, result.affinity.right) == (
+        "tiny-llama on tiny-texts",
+        "tiny-gemma on tiny-german",
+    )
+    result.write(tmp_path / "out")
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert (summary["texts"]["name"], summary["texts"]["digest"]) == ("tiny-texts", TEXTS.digest)
+    assert summary["right_texts"]["name"] == "tiny-german"
+    assert summary["right_texts"]["digest"] == GERMAN.digest
+    assert summary["right"]["name"] == "tiny-gemma on tiny-german"
+
+
+def test_two_text_sets_are_taken_as_parallel_texts(llama_folder: Path, gemma_folder: Path) -> None:
+    one = compare(llama_folder, gemma_folder, PAIR, k=K)
+    other = compare(llama_folder, gemma_folder, TEXTS, right_texts=GERMAN, k=K)
+    assert_equal(one, other)
+    assert other.from_store[-1] == "affinity matrix"
+
+
+def test_a_pair_of_one_text_set_is_a_plain_comparison(
+    done: tuple[Comparison, Path], llama_folder: Path, gemma_folder: Path
+) -> None:
+    result = compare(llama_folder, gemma_folder, ParallelTexts.of(TEXTS, TEXTS), k=K)
+    assert not result.is_parallel
+    assert_equal(result, done[0])
+
+
+@pytest.fixture
+def pair_files(tmp_path: Path) -> tuple[Path, Path, Path]:
+    """Return a table of both columns, and a file of each."""
+    table, english, german = tmp_path / "pairs.csv", tmp_path / "english.txt", tmp_path / "german.txt"
+    rows = zip(TEXTS.texts, GERMAN.texts, strict=True)
+    table.write_text("en,de\n" + "".join(f"{one},{other}\n" for one, other in rows))
+    english.write_text("\n".join(TEXTS.texts))
+    german.write_text("\n".join(GERMAN.texts))
+    return table, english, german
+
+
+def test_two_columns_and_two_files_give_what_the_text_sets_give(
+    pair_files: tuple[Path, Path, Path], llama_folder: Path, gemma_folder: Path
+) -> None:
+    table, english, german = pair_files
+    expected = compare(llama_folder, gemma_folder, PAIR, k=K).affinity.values
+    columns = {"column": "en", "right_column": "de"}
+    by_column = compare(llama_folder, gemma_folder, load_parallel_texts(table, table, **columns), k=K)
+    by_file = compare(llama_folder, gemma_folder, str(english), right_texts=german, k=K)
+    of_lists = compare(llama_folder, gemma_folder, TEXTS.texts, right_texts=GERMAN.texts, k=K)
+    for result in (by_column, by_file, of_lists):
+        np.testing.assert_array_equal(result.affinity.values, expected)
+        assert result.from_store[-1] == "affinity matrix"
+    assert by_file.affinity.left == "tiny-llama on english.txt"
+    assert by_file.affinity.right == "tiny-gemma on german.txt"
+
+
+def test_both_sides_of_a_sample_are_the_same_rows(
+    pair_files: tuple[Path, Path, Path], llama_folder: Path
+) -> None:
+    _, english, german = pair_files
+    result = compare(llama_folder, llama_folder, english, right_texts=german, n=17, seed=3, k=3)
+    assert len(result.texts) == 17
+    rows = [TEXTS.texts.index(text) for text in result.texts.left.texts]
+    assert result.texts.right.texts == tuple(GERMAN.texts[row] for row in rows)
+    expected = load_parallel_texts(english, german, 17, 3)
+    assert result.texts.pairing == expected.pairing
+
+
+def test_a_model_on_two_columns_of_one_file_is_told_apart_by_its_labels(
+    pair_files: tuple[Path, Path, Path], llama_folder: Path
+) -> None:
+    columns = {"column": "en", "right_column": "de"}
+    pair = load_parallel_texts(pair_files[0], pair_files[0], **columns)
+    result = compare(llama_folder, llama_folder, pair, k=K)
+    assert result.affinity.left == f"tiny-llama on {pair_files[0].name}:en"
+    assert result.affinity.right == f"tiny-llama on {pair_files[0].name}:de"
+
+
+def test_a_model_on_two_files_of_one_name_is_told_apart_by_its_labels(
+    llama_folder: Path, tmp_path: Path
+) -> None:
+    for language, texts in (("en", TEXTS), ("de", GERMAN)):
+        (tmp_path / language).mkdir()
+        (tmp_path / language / "all.txt").write_text("\n".join(texts.texts))
+    named = tmp_path / "en" / "all.txt", tmp_path / "de" / "all.txt"
+    result = compare(llama_folder, llama_folder, named[0], right_texts=named[1], k=K)
+    assert result.affinity.left != result.affinity.right
+
+
+def test_parallel_results_are_stored_and_found_again(
+    llama_folder: Path, gemma_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = compare(llama_folder, gemma_folder, PAIR, k=K)
+    assert first.from_store == ()
+    refuse_models(monkeypatch)
+    second = compare(llama_folder, gemma_folder, PAIR, k=K)
+    assert_equal(first, second)
+    assert second.affinity.right_texts_digest == GERMAN.digest
+    assert second.from_store == (
+        "neighbors of tiny-llama on tiny-texts",
+        "neighbors of tiny-gemma on tiny-german",
+        "affinity matrix",
+    )
+
+
+def test_plain_and_parallel_results_share_neighbors_and_no_matrix(
+    llama_folder: Path, gemma_folder: Path, loads: Loads
+) -> None:
+    store = Store()
+    models = (llama_folder, gemma_folder)
+    turned = ParallelTexts.of(GERMAN, TEXTS)
+    first = [compare(*models, texts, k=K, store=store) for texts in (TEXTS, GERMAN)]
+    loads.clear()
+    first += [compare(*models, texts, k=K, store=store) for texts in (PAIR, turned)]
+    assert loads == []  # every model has read both text sets
+    assert len(store.keys("affinity")) == 4
+    values = [result.affinity.values.tobytes() for result in first]
+    assert len(set(values)) == 4
+    again = [compare(*models, texts, k=K, store=store) for texts in (TEXTS, GERMAN, PAIR, turned)]
+    assert [result.affinity.values.tobytes() for result in again] == values
+    assert [result.from_store[-1] for result in again] == ["affinity matrix"] * 4
+    assert [result.affinity.right_texts_digest for result in again] == [
+        None,
+        None,
+        GERMAN.digest,
+        TEXTS.digest,
+    ]
+
+
+def test_swapping_models_and_parallel_texts_transposes_the_matrix(
+    llama_folder: Path, gemma_folder: Path
+) -> None:
+    forth = compare(llama_folder, gemma_folder, PAIR, k=K)
+    back = compare(gemma_folder, llama_folder, ParallelTexts.of(GERMAN, TEXTS), k=K)
+    np.testing.assert_array_equal(forth.affinity.values, back.affinity.values.T)
+    assert (forth.affinity.left, forth.affinity.right) == (back.affinity.right, back.affinity.left)
+
+
+def test_a_model_against_itself_on_parallel_texts_is_not_the_identity(llama_folder: Path) -> None:
+    result = compare(llama_folder, llama_folder, PAIR, k=K)
+    assert (np.diag(result.affinity.values) < 1).all()
+    assert result.affinity.left == "tiny-llama on tiny-texts"
+    assert result.affinity.right == "tiny-llama on tiny-german"
+
+
+def test_texts_of_unequal_number_are_refused_with_both_numbers(
+    llama_folder: Path, tmp_path: Path, loads: Loads
+) -> None:
+    fewer = TextSet.of(GERMAN.texts[:-2], name="fewer")
+    with pytest.raises(
+        ParameterError, match=r"^tiny-texts and fewer cannot be parallel: 41 texts against 39$"
+    ):
+        compare(llama_folder, llama_folder, TEXTS, right_texts=fewer, k=K)
+    for name, texts in (("one.txt", TEXTS), ("two.txt", fewer)):
+        (tmp_path / name).write_text("\n".join(texts.texts))
+    for n in (None, 11):  # a sample that both could give is no excuse
+        with pytest.raises(
+            ParameterError, match=r"^one.txt and two.txt cannot be parallel: 41 texts against 39$"
+        ):
+            compare(
+                llama_folder,
+                llama_folder,
+                tmp_path / "one.txt",
+                right_texts=tmp_path / "two.txt",
+                n=n,
+                k=K,
+            )
+    assert loads == []
+
+
+@pytest.mark.parametrize(
+    ("texts", "right_texts", "got"),
+    [
+        (TEXTS, "german.txt", "TextSet and str"),
+        ("english.txt", GERMAN, "str and TextSet"),
+        (TEXTS, GERMAN.texts, "TextSet and tuple"),
+        (TEXTS.texts, GERMAN, "tuple and TextSet"),
+        (PAIR, GERMAN, "ParallelTexts and TextSet"),
+        (PAIR, "german.txt", "ParallelTexts and str"),
+    ],
+)
+def test_a_text_set_and_texts_to_be_loaded_do_not_mix(
+    texts: Any, right_texts: Any, got: str, llama_folder: Path
+) -> None:
+    with pytest.raises(ParameterError) as caught:
+        compare(llama_folder, llama_folder, texts, right_texts=right_texts, k=K)
+    assert caught.value.message == (
+        f"texts and right_texts must both be TextSets, or both be loaded here; got {got}"
+    )
+
+
+def test_k_is_checked_against_the_number_of_pairs(llama_folder: Path, loads: Loads) -> None:
+    with pytest.raises(ParameterError, match="k = 41 neighbors of 41 texts"):
+        compare(llama_folder, llama_folder, PAIR, k=N_TEXTS)
+    assert loads == []
+
+
+@pytest.mark.parametrize(
+    ("chat", "turned"), [(True, (True, True)), ("left", (True, False)), ("right", (False, True))]
+)
+def test_chat_wraps_the_texts_of_the_models_that_it_names(
+    chat: bool | str, turned: tuple[bool, bool], chat_folder: Path, tmp_path: Path
+) -> None:
+    other = tiny_models.saved(
+        tmp_path / "other-chat", seed=3, num_hidden_layers=3, tokenizer=tiny_models.chat_tokenizer()
+    )
+    result = compare(chat_folder, other, TEXTS, k=K, chat=chat)
+    left, right = (
+        neighbors_of(folder, TEXTS, chat=wanted)
+        for folder, wanted in zip((chat_folder, other), turned, strict=True)
+    )
+    np.testing.assert_array_equal(result.affinity.values, affinity_matrix(left, right).values)
+    assert (result.left_options.chat, result.right_options.chat) == turned
+    summary = result.summary()
+    assert (summary["left"]["chat"], summary["right"]["chat"]) == turned
+    assert "chat" not in summary["capture"]
+    for side, wrapped in zip(("left", "right"), turned, strict=True):
+        recorded = summary[side]["provenance"]["encoding"]["chat_template"]
+        assert (recorded is not None) == wrapped
+    marks = ["" if chat is True or not wrapped else " as chat" for wrapped in turned]
+    assert result.affinity.left == f"tiny-chat{marks[0]}"
+    assert result.affinity.right == f"other-chat{marks[1]}"
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_model_without_a_template_is_named_before_any_model_is_read(
+    order: int, chat_folder: Path, llama_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse_models(monkeypatch)
+    models = [chat_folder, llama_folder][::order]
+    with pytest.raises(ModelError, match=r"^tiny-llama has no chat template, so its texts cannot"):
+        compare(*models, TEXTS, k=K, chat=True)
+    side = "right" if order == 1 else "left"
+    with pytest.raises(ModelError, match=r"^tiny-llama has no chat template"):
+        compare(*models, TEXTS, k=K, chat=side)
+
+
+def test_a_model_without_a_template_is_compared_with_a_chat_on_the_other_side(
+    chat_folder: Path, llama_folder: Path
+) -> None:
+    result = compare(chat_folder, llama_folder, TEXTS, k=K, chat="left")
+    assert (result.affinity.left, result.affinity.right) == ("tiny-chat as chat", "tiny-llama")
+
+
+def test_a_missing_template_that_shows_only_at_loading_is_refused_all_the_same(
+    llama_folder: Path, copied: Callable[[Path], Path]
+) -> None:
+    folder = copied(llama_folder)
+    (folder / "tokenizer_config.json").unlink()
+    assert has_chat_template(resolve_model(folder)) is None
+    with pytest.raises(ModelError, match=r"^tiny-llama has no chat template"):
+        compare(folder, folder, TEXTS, k=K, chat=True)
+
+
+@pytest.mark.parametrize("chat", ["both", "", "Left"])
+def test_an_unknown_side_of_chat_is_refused_with_what_is_known(
+    chat: str, chat_folder: Path, loads: Loads
+) -> None:
+    with pytest.raises(ParameterError) as caught:
+        compare(chat_folder, chat_folder, TEXTS, k=K, chat=chat)
+    assert caught.value.message == f'chat must be False, True, "left" or "right"; got {chat!r}'
+    assert loads == []
+
+
+def test_results_with_and_without_chat_are_kept_apart_in_the_store(
+    chat_folder: Path, llama_folder: Path, loads: Loads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store()
+    first = [
+        compare(chat_folder, llama_folder, TEXTS, k=K, chat=c, store=store) for c in (False, "left")
+    ]
+    assert loads == ["tiny-chat", "tiny-llama", "tiny-chat"]
+    assert (len(store.keys("neighbors")), len(store.keys("affinity"))) == (3, 2)
+    plain, chat = (result.affinity.values for result in first)
+    assert (plain != chat).any()
+    refuse_models(monkeypatch)
+    for wanted, before in ((False, first[0]), ("left", first[1])):
+        again = compare(chat_folder, llama_folder, TEXTS, k=K, chat=wanted, store=store)
+        assert_equal(again, before)
+        assert again.from_store[-1] == "affinity matrix"
+        assert len(again.from_store) == 3
+
+
+def test_a_model_with_and_without_chat_is_read_twice_and_told_apart(
+    chat_folder: Path, loads: Loads
+) -> None:
+    result = compare(chat_folder, chat_folder, TEXTS, k=K, chat="right")
+    assert loads == ["tiny-chat", "tiny-chat"]
+    assert (result.affinity.left, result.affinity.right) == ("tiny-chat", "tiny-chat as chat")
+    assert (np.diag(result.affinity.values) < 1).any()
+
+
+def test_chat_and_parallel_texts_go_together(chat_folder: Path) -> None:
+    result = compare(chat_folder, chat_folder, PAIR, k=K, chat="right")
+    left, right = neighbors_of(chat_folder, TEXTS), neighbors_of(chat_folder, GERMAN, chat=True)
+    expected = affinity_matrix(left, right, pairing=PAIR.pairing)
+    np.testing.assert_array_equal(result.affinity.values, expected.values)
+    assert result.affinity.right == "tiny-chat on tiny-german as chat"

@@ -8,6 +8,7 @@ import hashlib
 import json
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,26 @@ import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers.utils import logging as transformers_logging
 
+from isodepth.sources import WheelPin, read_member
+from isodepth.texts.catalogue import CatalogueTexts, OfflineTexts
+
 SPECIAL = ("<unk>", "<s>", "</s>")
 N_WORDS = 94
 VOCABULARY = [*SPECIAL, *(f"w{number}" for number in range(N_WORDS))]
 N_TOKENS = len(VOCABULARY)  # 97
 BOS, EOS = 1, 2
+
+DATE_WORDS = ("2025-01-01", "01", "Jan", "2025")
+CHAT_WORDS = ("system", "helpful", "user", "assistant", "<end>", "a", "7", *DATE_WORDS)
+CHAT_VOCABULARY = [*VOCABULARY[: -len(CHAT_WORDS)], *CHAT_WORDS]  # as many as without
+CHAT_TEMPLATE = (
+    "{{ bos_token }}"
+    "{% if messages[0].role != 'system' %}system helpful <end>{% endif %}"
+    "{% for message in messages %}{{ message.role }} {{ message.content | trim }}<end>{% endfor %}"
+    "{% if add_generation_prompt %}\nassistant\n{% endif %}"
+)
+CHAT_FRONT = ["<s>", "system", "helpful", "<end>", "user"]
+CHAT_ENDING = ["<end>", "assistant"]
 
 
 @contextlib.contextmanager
@@ -38,13 +54,17 @@ def quietly() -> Iterator[None]:
 
 
 def tiny_tokenizer(
-    *, bos: bool = True, eos: bool = False, unknown: bool = True
+    *,
+    bos: bool = True,
+    eos: bool = False,
+    unknown: bool = True,
+    tokens: Sequence[str] = tuple(VOCABULARY),
 ) -> transformers.PreTrainedTokenizerFast:
     """Return a tokenizer of one token a word, with BOS in front and EOS appended where asked for.
 
     Without an unknown token, words outside the vocabulary make no tokens at all.
     """
-    vocabulary = {word: number for number, word in enumerate(VOCABULARY)}
+    vocabulary = {word: number for number, word in enumerate(tokens)}
     unk = {"unk_token": "<unk>"} if unknown else {}
     backend = Tokenizer(
         models.WordLevel(vocabulary, **unk)
@@ -60,6 +80,17 @@ def tiny_tokenizer(
     return transformers.PreTrainedTokenizerFast(
         tokenizer_object=backend, bos_token="<s>", eos_token="</s>", pad_token="</s>", **unk
     )
+
+
+def chat_tokenizer(
+    template: str = CHAT_TEMPLATE, *, bos: bool = True, eos: bool = False
+) -> transformers.PreTrainedTokenizerFast:
+    """Return a tiny tokenizer with a chat template that writes the BOS itself and trims the text."""
+    tokenizer = tiny_tokenizer(bos=bos, eos=eos, tokens=CHAT_VOCABULARY)
+    tokenizer.add_special_tokens({"extra_special_tokens": ["<end>"]})
+    assert len(tokenizer) == N_TOKENS
+    tokenizer.chat_template = template
+    return tokenizer
 
 
 def llama(**changes: Any) -> Any:
@@ -216,7 +247,16 @@ def texts_of(lengths: Sequence[int], *, seed: int = 3) -> list[str]:
     return [words(rng, int(length)) for length in lengths]
 
 
-def slow_hidden_states(folder: Path, texts: Sequence[str]) -> list[np.ndarray]:
+def chat_ids(tokenizer: Any, text: str) -> list[int]:
+    """Return a text's ids as a user's turn, as transformers itself gives them."""
+    turns = [{"role": "user", "content": text}]
+    ids: list[int] = tokenizer.apply_chat_template(
+        turns, add_generation_prompt=True, tokenize=True, return_dict=False
+    )
+    return ids
+
+
+def slow_hidden_states(folder: Path, texts: Sequence[str], *, chat: bool = False) -> list[np.ndarray]:
     """Return (layers, tokens, units) of each text the obvious way: alone, through the whole model.
 
     The last layer is after the final norm, as ``output_hidden_states`` gives it.
@@ -226,7 +266,7 @@ def slow_hidden_states(folder: Path, texts: Sequence[str]) -> list[np.ndarray]:
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
         states = []
         for text in texts:
-            ids = tokenizer(text, return_tensors="pt")["input_ids"]
+            ids = torch.tensor([chat_ids(tokenizer, text) if chat else tokenizer(text)["input_ids"]])
             with torch.inference_mode():
                 output = model(input_ids=ids, output_hidden_states=True, use_cache=False)
             states.append(torch.stack(output.hidden_states[1:]).squeeze(1).numpy())
@@ -307,7 +347,12 @@ def gguf_tensors(seed: int = 23) -> dict[str, np.ndarray]:
 
 
 def written_gguf(
-    path: Path, *, seed: int = 23, architecture: str = "llama", without: str | None = None
+    path: Path,
+    *,
+    seed: int = 23,
+    architecture: str = "llama",
+    without: str | None = None,
+    chat_template: str | None = None,
 ) -> Path:
     """Write a tiny Llama with a byte-level tokenizer as a GGUF file; return its path.
 
@@ -334,6 +379,8 @@ def written_gguf(
     writer.add_bos_token_id(BOS)
     writer.add_eos_token_id(EOS)
     writer.add_unk_token_id(0)
+    if chat_template is not None:
+        writer.add_chat_template(chat_template)
     for name, values in gguf_tensors(seed).items():
         if name != without:
             writer.add_tensor(name, values)
@@ -369,3 +416,37 @@ def written_wheel(
         for name, text in information.items():
             archive.writestr(f"{stem}.dist-info/{name}", text)
     return path, sha256(path), path.stat().st_size
+
+
+@dataclass(frozen=True)
+class TinySet:
+    """A text set of the catalogue in a tiny wheel."""
+
+    name: str
+    wheel: Path
+    pin: WheelPin
+    entry: CatalogueTexts
+
+
+def written_text_set(folder: Path, name: str, texts: Sequence[str], *, standing: str) -> TinySet:
+    """Write texts into a wheel that pip can find in a folder; return the set that reads them."""
+    package = f"isodepth-tests-{name}"
+    member = f"{package.replace('-', '_')}/texts.json"
+    data = json.dumps(list(texts)).encode()
+    wheel, digest, size_bytes = written_wheel(folder, package, "0.0.1", {member: data})
+    pin = WheelPin(package, "0.0.1", digest, size_bytes)
+
+    def read(path: Path) -> list[str]:
+        found: list[str] = json.loads(read_member(path, member, most_bytes=len(data)))
+        return found
+
+    entry = CatalogueTexts(
+        title=f"Words of {name}",
+        n_texts=len(texts),
+        licence="none needed",
+        author="Tests",
+        standing=standing,
+        cleaning="nothing is cleaned",
+        texts=OfflineTexts(pin=pin, read=read),
+    )
+    return TinySet(name=name, wheel=wheel, pin=pin, entry=entry)

@@ -48,11 +48,6 @@ def compare(
     k: int = 10,
     seed: int = 1234,
     column: str | None = None,
-    right_column: str | None = None,
-    source: str | None = None,
-    min_chars: int | None = None,
-    max_chars: int | None = None,
-    dedupe: bool = False,
     capture: str = "block",
     pooling: str = "last",
     max_tokens: int | None = None,
@@ -74,9 +69,9 @@ def compare(
         texts and the right model the right ones.
     right_texts : TextSet, sequence of str, str or Path, optional
         What the right model reads instead, row by row parallel to `texts`; see `load_parallel_texts`.
-    n, seed, column, right_column, source, min_chars, max_chars, dedupe
-        Sampling, columns and source; see `load_texts` and `load_parallel_texts`. Only for texts that
-        are loaded here. Naming a `right_column` without `right_texts` means another column of `texts`.
+    n, seed, column
+        Sampling and column; see `load_texts`. Only for texts that are loaded here; for filters, other
+        sources and two columns of one file pass what `load_texts` or `load_parallel_texts` gives.
     k : int
         Neighbors per text, 1 <= k < number of texts.
     capture, pooling, max_tokens
@@ -107,15 +102,13 @@ def compare(
     kept = store if isinstance(store, Store) else Store(store)
     check_metric(metric)
     check_measure(measure)
-    loading: dict[str, Any] = {"column": column, "source": source, "dedupe": dedupe or None}
-    loading |= {"min_chars": min_chars, "max_chars": max_chars, "n": n}
+    given = {"n": n, "column": column}
     pair = _pair_of_texts(
         texts,
         right_texts,
-        right_column,
         seed=seed,
         progress=progress,
-        given={name: value for name, value in loading.items() if value is not None},
+        given={name: value for name, value in given.items() if value is not None},
     )
     check_k(k, len(pair))
     sources = _told_apart(resolve_model(left), resolve_model(right))
@@ -166,7 +159,6 @@ def compare(
 def _pair_of_texts(
     texts: TextSet | ParallelTexts | Sequence[str] | str | Path,
     right_texts: TextSet | Sequence[str] | str | Path | None,
-    right_column: str | None,
     *,
     seed: int,
     progress: Progress,
@@ -174,10 +166,10 @@ def _pair_of_texts(
 ) -> ParallelTexts:
     """Return what the two models read: the same texts twice, where nothing else is said."""
     if isinstance(texts, (TextSet, ParallelTexts)):
-        if given or right_column is not None:
-            names = [*given, *(["right_column"] if right_column is not None else [])]
+        if given:
             raise ParameterError(
-                f"{listed(names)}: only for texts that are loaded here, not a {type(texts).__name__}",
+                f"{listed(list(given))}: only for texts that are loaded here, not a "
+                f"{type(texts).__name__}",
                 hint="pass them to load_texts, or sample with its .sample(...).",
             )
         if right_texts is None:
@@ -189,17 +181,10 @@ def _pair_of_texts(
             "texts and right_texts must both be TextSets, or both be loaded here; got "
             f"{type(texts).__name__} and {type(right_texts).__name__}"
         )
-    if right_texts is None and right_column is None:
+    if right_texts is None:
         loaded = load_texts(texts, seed=seed, progress=progress, **given)
         return ParallelTexts.of(loaded, loaded)
-    return load_parallel_texts(
-        texts,
-        texts if right_texts is None else right_texts,
-        seed=seed,
-        right_column=right_column,
-        progress=progress,
-        **given,
-    )
+    return load_parallel_texts(texts, right_texts, seed=seed, progress=progress, **given)
 
 
 def _told_apart(left: ModelSource, right: ModelSource) -> tuple[ModelSource, ModelSource]:

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from isodepth.affinity import MEASURES, AffinityMatrix, affinity_matrix, mutual_knn
 from isodepth.errors import DigestMismatchError, ParameterError
 from isodepth.neighbors import Neighbors, nearest_neighbors
+from isodepth.texts import Pairing
 
 LEFT_LAYERS, RIGHT_LAYERS, TEXTS, K = 5, 3, 47, 7
 
@@ -113,7 +114,53 @@ def test_neighbors_on_different_texts_are_never_compared(rng: np.random.Generato
         "left-model and other-model were run on different texts, so their rows do not belong "
         f"together: digest {'a' * 64} (left) against {'b' * 64} (right)"
     )
-    assert caught.value.hint == "run both on the same text set, with the same -n and --seed."
+    assert caught.value.hint == (
+        "run both on the same text set, with the same -n and --seed; or declare that the two are "
+        "parallel, with pairing=ParallelTexts.of(left, right).pairing."
+    )
+
+
+def test_a_declared_pairing_lets_different_texts_be_compared_and_is_recorded(
+    rng: np.random.Generator, left: Neighbors
+):
+    other = neighbors(rng, RIGHT_LAYERS, model="other-model", digest="b" * 64)
+    matrix = affinity_matrix(left, other, pairing=Pairing(left="a" * 64, right="b" * 64))
+    np.testing.assert_array_equal(matrix.values, affinity_matrix(left.ids, other.ids).values)
+    assert (matrix.texts_digest, matrix.right_texts_digest) == ("a" * 64, "b" * 64)
+
+
+def test_without_a_pairing_there_is_no_second_digest(left: Neighbors, right: Neighbors):
+    assert affinity_matrix(left, right).right_texts_digest is None
+
+
+@pytest.mark.parametrize(
+    ("paired", "got", "hint"),
+    [
+        ("ab", "ac", "use the pairing of these text sets."),
+        ("ab", "cb", "use the pairing of these text sets."),
+        ("ab", "cd", "use the pairing of these text sets."),
+        ("ab", "aa", "use the pairing of these text sets."),
+        ("ab", "ba", "left and right are exchanged."),
+    ],
+)
+def test_a_pairing_of_other_texts_is_refused_with_all_four_digests(
+    paired: str, got: str, hint: str, rng: np.random.Generator
+):
+    one, other = (neighbors(rng, RIGHT_LAYERS, model=digest, digest=digest * 64) for digest in got)
+    with pytest.raises(DigestMismatchError) as caught:
+        affinity_matrix(one, other, pairing=Pairing(left=paired[0] * 64, right=paired[1] * 64))
+    assert caught.value.message == (
+        f"the declared pairing is not of these texts: it pairs {paired[0] * 64} (left) with "
+        f"{paired[1] * 64} (right); got {got[0] * 64} and {got[1] * 64}"
+    )
+    assert caught.value.hint == hint
+
+
+def test_a_pairing_vouches_for_no_neighbors_of_unknown_texts(left: Neighbors, right: Neighbors):
+    pairing = Pairing(left="a" * 64, right="b" * 64)
+    with pytest.raises(DigestMismatchError) as caught:
+        affinity_matrix(left, right.ids, pairing=pairing)
+    assert caught.value.message.endswith(f"got {'a' * 64} and None")
 
 
 def test_neighbors_of_unknown_texts_are_taken_at_their_word(rng: np.random.Generator, left: Neighbors):

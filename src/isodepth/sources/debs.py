@@ -41,7 +41,7 @@ class DebPin(Pin):
             )
         label = f"downloading {self.package}"
         status, said = run_download(
-            [apt, "download", "-q", self.requirement],
+            [str(Path(apt).absolute()), "download", "-q", self.requirement],
             folder=incoming,
             environment={"LC_ALL": "C"},
             label=label,

@@ -74,7 +74,8 @@ def stored_file(pin: Pin) -> Path | None:
 
     The bytes are not checked here; `fetch_file` does that.
     """
-    return next(iter(sorted(_folder(pin).glob(f"*{pin.SUFFIX}"))), None)
+    # names that begin with a dot are files that are still being written, or whose writer was killed
+    return next(iter(sorted(_folder(pin).glob(f"[!.]*{pin.SUFFIX}"))), None)
 
 
 def fetch_file(pin: Pin, *, progress: Progress = no_progress) -> Path:
@@ -120,6 +121,9 @@ def import_file(pin: Pin, path: Path) -> Path:
     target = _folder(pin) / f"{pin.sha256[:32]}{pin.SUFFIX}"
     with atomic_path(target) as temporary:
         shutil.copyfile(path, temporary)
+    for other in _folder(pin).glob(f"[!.]*{pin.SUFFIX}"):
+        if other != target:
+            other.unlink(missing_ok=True)
     return target
 
 
@@ -160,7 +164,7 @@ def run_download(
         )
         try:
             while process.poll() is None:
-                progress(label, min(_bytes_in(watched), size_bytes), size_bytes, "bytes")
+                progress(label, min(bytes_below(watched), size_bytes), size_bytes, "bytes")
                 time.sleep(POLL_SECONDS)
         except BaseException:
             process.kill()
@@ -173,7 +177,7 @@ def run_download(
     return process.returncode, said
 
 
-def _bytes_in(folder: Path) -> int:
+def bytes_below(folder: Path) -> int:
     """Return the bytes of all files below a folder in which others create and remove files."""
     total = 0
     for parent, _, names in os.walk(folder):

@@ -5,7 +5,10 @@ sets that need code or pickles to be read are refused.
 """
 
 import contextlib
+import logging
 import os
+import re
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +17,10 @@ from typing import Any
 from isodepth.atomic import storage_errors
 from isodepth.errors import DownloadError, TextsError, first_line, listed, nearest_names
 from isodepth.progress import Progress, no_progress
+from isodepth.sources.downloads import POLL_SECONDS, bytes_below
 
 READABLE = ("parquet", "json", "csv", "text", "arrow", "cache")
 """The kinds of data files that are read; "cache" is what was read before. None runs foreign code."""
-COMMIT_DIGITS = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -51,9 +54,8 @@ class HubDataset:
         names: list[str] = []
         for name, feature in self.table.features.items():
             names.append(name)
-            inner = getattr(feature, "languages", None) or (
-                list(feature) if isinstance(feature, dict) else []
-            )
+            languages = feature.languages if type(feature).__name__ == "Translation" else []
+            inner = list(feature) if isinstance(feature, dict) else languages
             names.extend(f"{name}.{part}" for part in inner)
         return names
 
@@ -98,7 +100,9 @@ def hub_dataset(
 
     at = f"{repository}@{revision}" if revision else repository
     is_folder = repository.startswith((".", "/", "~"))
-    path = str(Path(repository).expanduser()) if is_folder else repository
+    path = str(Path(repository).expanduser().resolve()) if is_folder else repository
+    if not is_folder and repository.count("/") != 1:
+        raise TextsError(f"hf:{repository}: expected a hub id, owner/name, or a folder, ./name")
     if is_folder and not Path(path).is_dir():
         raise TextsError(f"hf:{repository}: there is no such folder")
     if is_folder and revision:
@@ -112,19 +116,16 @@ def hub_dataset(
     progress(label, 0, 1, "steps")
     with _quiet_datasets(), _own_errors(at, is_folder):
         builder = datasets.load_dataset_builder(path, name=config, revision=revision)
+        if type(builder).__module__.endswith(".cache"):
+            builder = _cached_builder(builder, repository, revision)
         kind = type(builder).__module__.split(".")[-1]
         if kind not in READABLE:
             raise TextsError(
                 f"hf:{at}: its files are read as {kind!r}; isodepth reads {listed(READABLE[:-1])}",
                 hint="convert the texts to Parquet or JSON lines.",
             )
-        commit = None if is_folder else str(builder.hash)
-        if revision and len(revision) == COMMIT_DIGITS and commit != revision:
-            raise DownloadError(
-                f"hub data set {at} could not be fetched, and the cache holds commit {commit}",
-                hint="connect to the network, or leave the revision out to use what is here.",
-            )
-        builder.download_and_prepare()
+        with _growth_told(None if is_folder else repository, builder, label, progress):
+            builder.download_and_prepare()
         splits = list(builder.info.splits or {})
         chosen = _split(at, splits, split)
         table = builder.as_dataset(split=chosen)
@@ -133,9 +134,68 @@ def hub_dataset(
         repository=repository,
         config=str(builder.config.name),
         split=chosen,
-        commit=commit,
+        commit=None if is_folder else str(builder.hash),
         table=table,
     )
+
+
+def _cached_builder(builder: Any, repository: str, revision: str | None) -> Any:
+    """Return the builder of the wanted commit, where the library offers the latest one in its cache.
+
+    It does so when the hub cannot be reached, whatever revision was asked for. Which commit a branch or
+    tag was, when it was last fetched, stands in the hub's own cache.
+    """
+    from huggingface_hub import constants
+
+    wanted = revision
+    if revision is None or not re.fullmatch(r"[0-9a-f]{40}", revision):
+        refs = Path(constants.HF_HUB_CACHE) / f"datasets--{repository.replace('/', '--')}" / "refs"
+        with contextlib.suppress(OSError):
+            wanted = (refs / (revision or "main")).read_text(encoding="utf-8").strip()
+    if wanted is None or wanted == builder.hash:
+        return builder
+    if (Path(builder.cache_dir).parent / wanted).is_dir():
+        return type(builder)(
+            dataset_name=builder.dataset_name,
+            repo_id=repository,
+            config_name=builder.config.name,
+            version=str(builder.config.version),
+            hash=wanted,
+        )
+    raise DownloadError(
+        f"hub data set {repository}{'@' + revision if revision else ''} could not be fetched, and the "
+        f"cache on this machine holds another commit, {builder.hash}",
+        hint=f"connect to the network, or ask for what is here: hf:{repository}@{builder.hash}.",
+    )
+
+
+@contextlib.contextmanager
+def _growth_told(
+    repository: str | None, builder: Any, label: str, progress: Progress
+) -> Iterator[None]:
+    """Report how a hub data set's files grow in the hub's cache, where their size is known."""
+    from huggingface_hub import constants
+
+    total = builder.info.download_size
+    if repository is None or not total:
+        yield
+        return
+    folder = Path(constants.HF_HUB_CACHE) / f"datasets--{repository.replace('/', '--')}" / "blobs"
+    before = bytes_below(folder)
+    done = threading.Event()
+
+    def tell() -> None:
+        while not done.wait(POLL_SECONDS):
+            progress(f"{label}: files", min(bytes_below(folder) - before, total), total, "bytes")
+
+    teller = threading.Thread(target=tell, daemon=True)
+    teller.start()
+    try:
+        yield
+    finally:
+        done.set()
+        teller.join()
+    progress(f"{label}: files", total, total, "bytes")
 
 
 def _split(at: str, splits: list[str], split: str | None) -> str:
@@ -169,14 +229,16 @@ def _own_errors(at: str, is_folder: bool) -> Iterator[None]:
             yield
     except (TextsError, DownloadError):
         raise
-    except (ValueError, exceptions.DatasetsError) as error:
+    except (ValueError, RuntimeError, exceptions.DatasetsError) as error:
+        # RuntimeError is how a data set that needs a script is refused
         if isinstance(error, exceptions.DatasetNotFoundError):
             raise DownloadError(
                 f"hub data set {at} was not found (or is private or gated): {first_line(error)}",
                 hint="check the spelling and the revision; for a gated one ask for access on its page "
                 f"and log in with 'hf auth login'; {by_file}.",
             ) from error
-        said = " ".join(line.strip() for line in str(error).strip().split("\n")[:2])
+        cause = error.__cause__ if isinstance(error, exceptions.DatasetGenerationError) else None
+        said = " ".join(line.strip() for line in str(cause or error).strip().split("\n")[:2])
         raise TextsError(f"hf:{at}: {said or type(error).__name__}", hint=f"{by_file[3:]}.") from error
     except Exception as error:
         # many types of several libraries; whatever it is, the data set is not there
@@ -192,17 +254,21 @@ def _own_errors(at: str, is_folder: bool) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _quiet_datasets() -> Iterator[None]:
-    """Silence the library's own bars and messages; progress and errors are told by us."""
+    """Silence the libraries' own bars and messages; progress and errors are told by us."""
     import datasets
+    import huggingface_hub
 
     had_bars = not datasets.are_progress_bars_disabled()
-    verbosity = datasets.logging.get_verbosity()
+    loggers = (datasets.logging, huggingface_hub.logging)
+    verbosity = [library.get_verbosity() for library in loggers]
     datasets.disable_progress_bars()
-    datasets.logging.set_verbosity_error()
+    for library in loggers:
+        library.set_verbosity(logging.CRITICAL + 1)
     try:
         yield
     finally:
-        datasets.logging.set_verbosity(verbosity)
+        for library, level in zip(loggers, verbosity, strict=True):
+            library.set_verbosity(level)
         if had_bars:
             datasets.enable_progress_bars()
 
@@ -212,13 +278,13 @@ def is_hub_dataset_here(repository: str, config: str | None = None) -> bool:
 
     Looked up by the cache's folder names, without loading the library.
     """
-    home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
+    caches = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+    home = Path(os.environ.get("HF_HOME", f"{caches}/huggingface")).expanduser()
     cache = Path(os.environ.get("HF_DATASETS_CACHE", home / "datasets")).expanduser()
     owner, _, name = repository.partition("/")
-    snake = "".join(f"_{c.lower()}" if c.isupper() and i else c.lower() for i, c in enumerate(name))
-    names = {f"{owner}___{name}".lower(), f"{owner}___{snake}".lower()}
+    # as the library names its folders: camel case becomes snake case
+    snake = re.sub(r"([a-z\d])([A-Z])", r"\1_\2", re.sub(r"([A-Z]+)([A-Z][a-z])", r"\1_\2", name))
+    prepared = (cache / f"{owner}___{snake.lower()}").glob(f"{config or '*'}/*/*/*.arrow")
     with contextlib.suppress(OSError):
-        for folder in cache.iterdir():
-            if folder.name.lower() in names:
-                return any(folder.glob(f"{config or '*'}/*/*/*.arrow"))
+        return any(not file.parent.name.endswith(".incomplete") for file in prepared)
     return False

@@ -146,6 +146,9 @@ def load_parallel_texts(
             f"{one.name} and {other.name} cannot be parallel: {len(one.rows):,} texts against "
             f"{len(other.rows):,}"
         )
+    if one.name == other.name and None not in (column, right_column) and column != right_column:
+        one = replace(one, name=f"{one.name}:{column}")
+        other = replace(other, name=f"{other.name}:{right_column}")
     for origin in (one, other):
         sampling = _with_own_limit(sampling, origin)
         _check_whole(origin, sampling)

@@ -196,6 +196,12 @@ def _control(said: ControlName, written: str, wanted: Wanted) -> Origin:
     )
 
 
+def named_set(written: str) -> str:
+    """Return the innermost set that controls are made from; the name itself without controls."""
+    said = taken_apart(written)
+    return named_set(said.whole) if isinstance(said, ControlName) else written
+
+
 def _defaults(function: Callable[..., Any]) -> dict[str, Any]:
     """Return the options of a function that has values for them, so that a record names all of them."""
     parameters = inspect.signature(function).parameters.values()

@@ -5,7 +5,7 @@ of the other are versions of the same thing. That must be declared; a `Pairing` 
 that were.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from isodepth.errors import DigestMismatchError, ParameterError
@@ -58,6 +58,8 @@ class ParallelTexts:
     def of(cls, left: TextSet, right: TextSet) -> "ParallelTexts":
         """Return the pair, which the caller declares to belong together row by row.
 
+        Different texts of one name are told apart as "name (left)" and "name (right)".
+
         Raises
         ------
         ParameterError
@@ -68,6 +70,9 @@ class ParallelTexts:
                 f"{left.name} and {right.name} cannot be parallel: {len(left):,} texts against "
                 f"{len(right):,}"
             )
+        if left.name == right.name and left.digest != right.digest:
+            left = replace(left, name=f"{left.name} (left)")
+            right = replace(right, name=f"{right.name} (right)")
         return cls(left=left, right=right)
 
     @property

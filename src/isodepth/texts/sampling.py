@@ -120,9 +120,36 @@ def draw(columns: Sequence[Rows], sampling: Sampling, *, name: str, in_order: bo
         )
     shuffled = n is not None and not in_order
     order = np.random.default_rng(sampling.seed).permutation(total) if shuffled else np.arange(total)
+    walk = _walked(columns, order, sampling, name)
+    too_few = n is not None and len(walk.rows) < n
+    if too_few and sampling.allow_fewer and shuffled:
+        # all that remain, as if no number had been asked for: of copies the first one is kept
+        shuffled = False
+        walk = _walked(columns, np.arange(total), sampling, name)
+    record: dict[str, Any] = {
+        "n": len(walk.rows),
+        **({"seed": sampling.seed} if shuffled else {"order": "as they come"}),
+        **_limits(sampling),
+        "from_n_texts": total,
+        "n_looked_at": walk.n_looked_at,
+        "dropped": {reason: count for reason, count in walk.dropped.items() if count},
+    }
+    if too_few and not sampling.allow_fewer:
+        n_left = len(walk.rows)
+        raise ParameterError(
+            f"{name}: n = {n:,} texts were asked for; {n_left:,} of {total:,} are left "
+            f"({dropped_in_words(record) or 'none was dropped'})",
+            hint=f"use -n {n_left}" if n_left >= 2 else None,
+        )
+    return Sample(rows=walk.rows, texts=walk.texts, record=record)
+
+
+def _walked(columns: Sequence[Rows], order: np.ndarray, sampling: Sampling, name: str) -> "_Walk":
+    """Return what was taken and dropped when rows are looked at in this order, until there are n."""
+    n = sampling.n
     walk = _Walk(sampling, name, len(columns))
     start = 0
-    while start < total and (n is None or len(walk.rows) < n):
+    while start < len(order) and (n is None or len(walk.rows) < n):
         chunk = [int(row) for row in order[start : start + CHUNK_ROWS]]
         values = [column.take(chunk) for column in columns]
         for row, texts in zip(chunk, zip(*values, strict=True), strict=True):
@@ -131,30 +158,7 @@ def draw(columns: Sequence[Rows], sampling: Sampling, *, name: str, in_order: bo
             walk.look_at(row, texts)
         start += CHUNK_ROWS
     walk.refuse_wrong()
-    taken = list(range(len(walk.rows)))
-    too_few = n is not None and len(taken) < n
-    if too_few and sampling.allow_fewer:
-        taken.sort(key=walk.rows.__getitem__)
-        shuffled = False
-    record: dict[str, Any] = {
-        "n": len(taken),
-        **({"seed": sampling.seed} if shuffled else {"order": "as they come"}),
-        **_limits(sampling),
-        "from_n_texts": total,
-        "n_looked_at": walk.n_looked_at,
-        "dropped": {reason: count for reason, count in walk.dropped.items() if count},
-    }
-    if too_few and not sampling.allow_fewer:
-        raise ParameterError(
-            f"{name}: n = {n:,} texts were asked for; {len(taken):,} of {total:,} are left "
-            f"({dropped_in_words(record) or 'none was dropped'})",
-            hint=f"use -n {len(taken)}" if len(taken) >= 2 else None,
-        )
-    return Sample(
-        rows=[walk.rows[index] for index in taken],
-        texts=tuple([column[index] for index in taken] for column in walk.texts),
-        record=record,
-    )
+    return walk
 
 
 class _Walk:
