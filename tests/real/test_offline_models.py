@@ -72,12 +72,6 @@ def test_catalogue_states_what_the_models_have(name: str, n_layers: int, width: 
     assert (model.n_layers, model.width) == (entry.n_layers, entry.width) == (n_layers, width)
 
 
-def test_catalogue_states_how_many_wikipedia_texts_there_are() -> None:
-    texts = isodepth.load_texts("wikipedia")
-    assert len(texts) == isodepth.texts.TEXT_SETS["wikipedia"].n_texts
-    assert texts.n_duplicates == 0
-
-
 @pytest.mark.slow
 def test_featured_wikipedia_shows_the_diagonal(shared: Path, tmp_path: Path) -> None:
     """The issue's figures, near 0.20 on and 0.13 off; this sample of 512 gave 0.213 on."""

@@ -1,5 +1,8 @@
+import contextlib
 import csv
 import json
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -8,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isodepth.errors import TextsError, UnknownNameError
-from isodepth.texts.files import read_texts_file
+from isodepth.errors import ParameterError, TextsError, UnknownNameError
+from isodepth.texts import load_parallel_texts, load_texts
+from isodepth.texts.files import read_folder, read_texts_file
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -27,6 +31,10 @@ def test_lines_are_texts_with_and_without_a_final_line_feed(tmp_path: Path):
 
 def test_carriage_return_and_line_feed_end_a_line(tmp_path: Path):
     assert read_texts_file(written(tmp_path, "a.txt", b"one\r\ntwo\r\n")) == ["one", "two"]
+
+
+def test_a_carriage_return_without_a_line_feed_is_text(tmp_path: Path):
+    assert read_texts_file(written(tmp_path, "a.txt", b"one\rtwo\nthree\r")) == ["one\rtwo", "three\r"]
 
 
 def test_white_space_within_and_around_a_line_is_kept(tmp_path: Path):
@@ -308,3 +316,267 @@ def test_any_unicode_comes_back_unchanged_from_parquet(
 ):
     folder = tmp_path_factory.getbasetemp()
     assert read_texts_file(parquet(folder, {"text": pa.array(texts, pa.string())})) == texts
+
+
+PAIRS = (
+    b'{"id": 1, "translation": {"en": "one", "de": "eins"}}\n'
+    b'{"id": 2, "translation": {"de": "zwei", "en": "two"}}\n'
+)
+
+
+def test_a_dotted_column_reaches_into_nested_json(tmp_path: Path):
+    path = written(tmp_path, "a.jsonl", PAIRS)
+    assert read_texts_file(path, "translation.en") == ["one", "two"]
+    assert read_texts_file(path, "translation.de") == ["eins", "zwei"]
+
+
+def test_nested_columns_are_among_those_listed(tmp_path: Path):
+    path = written(tmp_path, "a.jsonl", PAIRS)
+    with pytest.raises(TextsError) as caught:
+        read_texts_file(path)
+    assert caught.value.message == (
+        f"{path}: which column holds the texts? It has id, translation, translation.en, translation.de"
+    )
+    with pytest.raises(TextsError) as caught:
+        read_texts_file(path, "translation.fr")
+    assert caught.value.message == (
+        f"{path}: no column 'translation.fr'; it has id, translation, translation.en, translation.de"
+    )
+    assert (caught.value.hint or "").startswith("use --column translation")
+
+
+def test_a_column_whose_own_name_has_a_dot_wins_over_a_nested_one(tmp_path: Path):
+    lines = b'{"a.b": "one", "a": {"b": "nested"}}\n{"a": {"b": "nested"}, "a.b": "two"}\n'
+    assert read_texts_file(written(tmp_path, "a.jsonl", lines), "a.b") == ["one", "two"]
+
+
+def test_every_nested_column_that_is_listed_can_be_read(tmp_path: Path):
+    path = written(tmp_path, "a.jsonl", b'{"a.b": {"c": "one"}, "d": 1}\n{"a.b": {"c": "two"}}\n')
+    assert read_texts_file(path, "a.b.c") == ["one", "two"]
+
+
+def test_rows_without_the_nested_field_are_listed(tmp_path: Path):
+    lines = b'{"a": {"b": "one"}}\n{"a": null}\n{"a": {"b": 3}}\n{"a": {"b": "four"}}\n{"c": 1}\n'
+    path = written(tmp_path, "a.jsonl", lines)
+    with pytest.raises(TextsError) as caught:
+        read_texts_file(path, "a.b")
+    assert caught.value.message == f"{path}: column 'a.b' holds no text in row 2, 3, 5"
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path: Path):
+    path = written(tmp_path, "a.csv", b"text,id,text\none,1,eins\ntwo,2,zwei\n")
+    with pytest.raises(TextsError) as caught:
+        read_texts_file(path)
+    assert caught.value.message == f"{path}: several columns have the same name: text"
+
+
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_a_table_with_other_separators_is_refused_with_a_hint(tmp_path: Path, separator: str):
+    path = written(tmp_path, "a.csv", f"id{separator}text\n1{separator}one\n".encode())
+    with pytest.raises(TextsError) as caught:
+        read_texts_file(path)
+    assert caught.value.message == (
+        f"{path}: fields must be separated by commas; the header is {f'id{separator}text'!r}"
+    )
+    assert "save the table with commas" in (caught.value.hint or "")
+
+
+AWKWARD = [
+    "one\ntwo",
+    " \tblank around\n",
+    "one\r\ntwo\rthree",
+    "\ufefftext",
+    "a\u2028b\x85c",
+    'say "no", ok',
+]
+
+
+def as_jsonl(folder: Path) -> Path:
+    lines = "\n".join(json.dumps({"text": text}) for text in AWKWARD)
+    return written(folder, "awkward.jsonl", lines.encode())
+
+
+def as_csv(folder: Path) -> Path:
+    path = folder / "awkward.csv"
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([["text"], *[[text] for text in AWKWARD]])
+    return path
+
+
+def as_parquet(folder: Path) -> Path:
+    return parquet(folder, {"text": pa.array(AWKWARD)})
+
+
+def as_folder(folder: Path) -> Path:
+    place = folder / "awkward"
+    place.mkdir()
+    for row, text in enumerate(AWKWARD):
+        written(place, f"{row}.txt", f"{text}\n".encode())
+    # the mark at the start of a file is not text; a text that begins with one has two
+    written(place, "3.txt", "\ufeff\ufefftext\n".encode())
+    return place
+
+
+@pytest.mark.parametrize("make", [as_jsonl, as_csv, as_parquet, as_folder])
+def test_line_breaks_inside_a_text_and_white_space_around_it_survive(
+    tmp_path: Path, make: Callable[[Path], Path]
+):
+    assert load_texts(make(tmp_path)).texts == tuple(AWKWARD)
+
+
+def folder_of(folder: Path, files: dict[str, bytes]) -> Path:
+    for name, data in files.items():
+        path = folder / "texts" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    return folder / "texts"
+
+
+def test_a_folder_has_a_text_in_every_txt_file_ordered_by_path(tmp_path: Path):
+    files = {
+        "b.txt": b"third",
+        "a/z.txt": b"second",
+        "a/b/c.txt": b"first",
+        "c.txt": b"fifth",
+        "b/a.txt": b"fourth? no: before b.txt",
+        "a/notes.md": b"not read",
+        "z.csv": b"text\nnot read\n",
+    }
+    folder = folder_of(tmp_path, files)
+    (folder / "folder.txt").mkdir()
+    expected = [files[name].decode() for name in ("a/b/c.txt", "a/z.txt", "b/a.txt", "b.txt", "c.txt")]
+    assert read_folder(folder) == expected
+    found = load_texts(str(folder))
+    assert found.texts == tuple(expected)
+    assert found.name == "texts"
+    assert found.provenance == {"source": "a folder of .txt files", "n_files": 5}
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (b"one", "one"),
+        (b"one\n", "one"),
+        (b"one\n\n", "one\n"),
+        (b"one\r\n", "one"),
+        (b"one\r\n\r\n", "one\r\n"),
+        (b"one\n two \nthree\n", "one\n two \nthree"),
+        (b"one\r\ntwo", "one\r\ntwo"),
+        (b" one \n", " one "),
+        (b"\none", "\none"),
+        (BYTE_ORDER_MARK + b"one\n", "one"),
+    ],
+)
+def test_the_line_end_that_closes_a_file_is_no_text_and_all_else_is(
+    tmp_path: Path, data: bytes, text: str
+):
+    assert read_folder(folder_of(tmp_path, {"a.txt": data, "b.txt": b"other"})) == [text, "other"]
+
+
+def test_a_carriage_return_that_closes_a_file_alone_is_text(tmp_path: Path):
+    assert read_folder(folder_of(tmp_path, {"a.txt": b"one\r", "b.txt": b"two"})) == ["one\r", "two"]
+
+
+def test_a_file_of_a_folder_that_is_not_utf_8_is_named_with_line_and_byte(tmp_path: Path):
+    folder = folder_of(tmp_path, {"a.txt": b"fine", "sub/b.txt": "text\nnaïve".encode("latin1")})
+    with pytest.raises(TextsError) as caught:
+        load_texts(folder)
+    assert caught.value.message == (
+        f"{folder}/sub/b.txt: not UTF-8 at line 2, byte 7 of the file (0xef): invalid continuation byte"
+    )
+
+
+@pytest.mark.parametrize("files", [{}, {"a.md": b"one"}])
+def test_a_folder_without_txt_files_is_an_error(tmp_path: Path, files: dict[str, bytes]):
+    (tmp_path / "texts").mkdir()
+    folder = folder_of(tmp_path, files)
+    with pytest.raises(TextsError) as caught:
+        load_texts(folder)
+    assert caught.value.message == f"{folder}: there are no .txt files in this folder"
+    assert "one text in each .txt file" in (caught.value.hint or "")
+
+
+def test_a_folder_has_no_columns(tmp_path: Path):
+    folder = folder_of(tmp_path, {"a.txt": b"one", "b.txt": b"two"})
+    with pytest.raises(ParameterError) as caught:
+        load_texts(folder, column="body")
+    assert caught.value.message == f"{folder}: a folder of .txt files has no columns to choose from"
+
+
+def test_an_empty_file_of_a_folder_is_an_empty_text(tmp_path: Path):
+    folder = folder_of(tmp_path, {"a.txt": b"one", "b.txt": b"\n", "c.txt": b"three"})
+    with pytest.raises(TextsError, match=r"1 of 3 texts are empty or white space only: row 2 "):
+        load_texts(folder)
+    assert load_texts(folder, min_chars=1).texts == ("one", "three")
+
+
+@pytest.fixture
+def standard_input(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[bytes], None]]:
+    """Return a function that puts bytes on standard input, which has another encoding."""
+    with contextlib.ExitStack() as opened:
+
+        def give(data: bytes) -> None:
+            stream = opened.enter_context(written(tmp_path, "input", data).open(encoding="latin1"))
+            monkeypatch.setattr(sys, "stdin", stream)
+
+        yield give
+
+
+def test_standard_input_gives_a_text_a_line(standard_input: Callable[[bytes], None]):
+    standard_input(BYTE_ORDER_MARK + "naïve \r\n two\n".encode())
+    found = load_texts("-")
+    assert found.texts == ("naïve ", " two")
+    assert found.name == "standard input"
+    assert found.provenance == {"source": "standard input", "column": None}
+
+
+def test_standard_input_gives_json_lines_where_a_column_is_named(
+    standard_input: Callable[[bytes], None],
+):
+    standard_input(PAIRS)
+    found = load_texts("-", column="translation.de")
+    assert found.texts == ("eins", "zwei")
+    assert found.provenance == {"source": "standard input", "column": "translation.de"}
+
+
+@pytest.mark.parametrize(
+    ("data", "column", "message"),
+    [
+        (b"one\nt\xefo\n", None, "not UTF-8 at line 2, byte 5 of the file (0xef): "),
+        (b'{"body": "one"}\n', "text", "no column 'text'; it has body"),
+        (b'"one"\n"two"\n', "text", "not a JSON object in line 1, 2"),
+        (b'{"text": "one"\n', "text", "line 1 is not JSON: "),
+        (b"", "text", "the file is empty, expected a JSON object in every line"),
+    ],
+)
+def test_errors_of_standard_input_say_so(
+    standard_input: Callable[[bytes], None], data: bytes, column: str | None, message: str
+):
+    standard_input(data)
+    with pytest.raises(TextsError) as caught:
+        load_texts("-", column=column)
+    assert caught.value.message.startswith(f"standard input: {message}")
+
+
+def test_standard_input_without_a_line_has_too_few_texts(standard_input: Callable[[bytes], None]):
+    standard_input(b"")
+    with pytest.raises(TextsError, match=r"^standard input: expected at least 2 texts, got 0$"):
+        load_texts("-")
+
+
+def test_a_control_can_be_made_of_standard_input(standard_input: Callable[[bytes], None]):
+    standard_input(b"one\ntwo\n")
+    assert load_texts("same-ending(-, ending=x)").texts == ("one x", "two x")
+
+
+@pytest.mark.parametrize(
+    "right",
+    ["-", "caesar(-)", "shuffled-words(caesar(-))"],
+)
+def test_standard_input_is_read_once_only(standard_input: Callable[[bytes], None], right: str):
+    standard_input(b"one two\nthree four\n")
+    with pytest.raises(TextsError, match="standard input can be read once only") as caught:
+        load_parallel_texts("-", right)
+    assert caught.value.hint == "put one side into a file."

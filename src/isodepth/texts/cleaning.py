@@ -128,7 +128,7 @@ def handbook_pairs(deb: Path) -> tuple[tuple[str, str], ...]:
 
 
 def _is_translated(english: str, german: str) -> bool:
-    if not english or not german:
+    if not english or not german or english == german:
         return False
     known = set(_words(english))
     words = _words(german)

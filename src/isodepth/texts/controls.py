@@ -27,6 +27,7 @@ RANDOM_LENGTH = 100
 DEFAULT_SEED = 1234
 SAME_ENDING = "That is all there is to say."
 
+MOST_RANDOM_CHARACTERS = 1_000_000_000
 _SENTENCE_END = re.compile(r"(?<=[.!?])([\"'”’)\]]*)(\s+)|(\n+)")
 _WORD_OR_MARK = re.compile(r"\w+|[^\w\s]")
 
@@ -60,6 +61,11 @@ def random_strings(
     """
     if length < 1:
         raise ParameterError(f"random-strings: length must be at least 1; got {length}")
+    if n * length > MOST_RANDOM_CHARACTERS:
+        raise ParameterError(
+            f"random-strings: {n:,} strings of {length:,} characters are more than "
+            f"{MOST_RANDOM_CHARACTERS:,} characters"
+        )
     if len(set(alphabet)) != len(alphabet) or len(alphabet) < 2:
         raise ParameterError(
             f"random-strings: alphabet must hold at least 2 different characters, each once; got "
@@ -86,9 +92,10 @@ def caesar(*, seed: int = DEFAULT_SEED, characters: str = "all") -> Change:
         Of the permutation.
     characters : {"all", "letters"}
         "all": the 95 printable characters of ASCII, the space among them, are permuted, and those of
-        Latin-1 among themselves. "letters": the letters a-z, capitals alike, and the accented letters
-        of Latin-1; words keep their boundaries and texts their punctuation. Other characters, and line
-        breaks and tabs, stay.
+        Latin-1 among themselves; what becomes a space is a punctuation mark, so that no word turns into
+        nothing. "letters": the letters a-z, capitals alike, and the accented letters of Latin-1; words
+        keep their boundaries and texts their punctuation. Other characters, and line breaks and tabs,
+        stay.
 
     Raises
     ------
@@ -105,11 +112,16 @@ def caesar(*, seed: int = DEFAULT_SEED, characters: str = "all") -> Change:
     latin = [chr(code) for code in range(0xA1, 0x100) if code != 0xAD]  # 0xAD is a soft hyphen
     generator = np.random.default_rng(seed)
     if characters == "all":
-        table = {**_permuted(printable, generator), **_permuted(latin, generator)}
+        ring = _shuffled(printable, generator)
+        ring.remove(" ")
+        mark = next(place for place, c in enumerate(ring) if not c.isalnum())
+        ring.insert(mark + 1, " ")
+        table = _each_to_the_next(ring) | _each_to_the_next(_shuffled(latin, generator))
     elif characters == "letters":
         small = [c for c in latin if c.islower() and len(c.upper()) == 1 and ord(c.upper()) < 0x100]
         small = [c for c in small if c.upper() != c]
-        table = _permuted(list(string.ascii_lowercase), generator) | _permuted(small, generator)
+        table = _each_to_the_next(_shuffled(list(string.ascii_lowercase), generator))
+        table |= _each_to_the_next(_shuffled(small, generator))
         table |= {one.upper(): other.upper() for one, other in table.items()}
     else:
         raise ParameterError(f"caesar: characters must be all or letters; got {characters!r}")
@@ -117,9 +129,13 @@ def caesar(*, seed: int = DEFAULT_SEED, characters: str = "all") -> Change:
     return lambda text: text.translate(cipher)
 
 
-def _permuted(characters: list[str], generator: np.random.Generator) -> dict[str, str]:
-    order = generator.permutation(len(characters))
-    return {one: characters[other] for one, other in zip(characters, order, strict=True)}
+def _shuffled(characters: list[str], generator: np.random.Generator) -> list[str]:
+    return [characters[place] for place in generator.permutation(len(characters))]
+
+
+def _each_to_the_next(ring: list[str]) -> dict[str, str]:
+    """Return the permutation with one cycle, which leaves no character as it is."""
+    return dict(zip(ring, [*ring[1:], ring[0]], strict=True))
 
 
 def _generator_of(text: str, seed: int) -> np.random.Generator:
@@ -156,37 +172,32 @@ def shuffled_sentences(*, seed: int = DEFAULT_SEED) -> Change:
     """
 
     def change(text: str) -> str:
-        sentences, gaps = _sentences(text)
+        body = text.strip()
+        at = text.index(body)
+        sentences, gaps = _sentences(body)
         order = _generator_of(text, seed).permutation(len(sentences))
         shuffled = [sentences[index] for index in order]
         pieces = [piece for pair in zip(shuffled, [*gaps, ""], strict=True) for piece in pair]
-        return "".join(pieces)
+        return text[:at] + "".join(pieces) + text[at + len(body) :]
 
     return change
 
 
 def _sentences(text: str) -> tuple[list[str], list[str]]:
-    """Return the sentences of a text and the gaps between them, one fewer."""
-    body = text.strip()
-    if not body:
-        return [text], []
-    at = text.index(body)
+    """Return the sentences of a text without white space at its ends, and the gaps between them."""
     sentences: list[str] = []
     gaps: list[str] = []
-    start = at
-    for match in _SENTENCE_END.finditer(text, at, at + len(body)):
+    start = 0
+    for match in _SENTENCE_END.finditer(text):
         closing = match.group(1) or ""
         sentences.append(text[start : match.start() + len(closing)])
         gaps.append(match.group(2) or match.group(3))
         start = match.end()
-    sentences.append(text[start : at + len(body)])
-    sentences[0] = text[:at] + sentences[0]
-    sentences[-1] += text[at + len(body) :]
-    return sentences, gaps
+    return [*sentences, text[start:]], gaps
 
 
 def truncated_to_n_tokens(*, n: int, tokenizer: str | None = None) -> Change:
-    """Return a function that cuts a text after its n-th token; shorter texts stay.
+    """Return a function that cuts a text so that at most n tokens are left; shorter texts stay.
 
     Parameters
     ----------
@@ -194,7 +205,8 @@ def truncated_to_n_tokens(*, n: int, tokenizer: str | None = None) -> Change:
         At least 1.
     tokenizer : str, optional
         A model, as `load_model` takes it, whose tokens count. Where it is left out, a token is a word
-        or a punctuation mark, whatever the models: then all models read the same texts.
+        or a punctuation mark, whatever the models: then all models read the same texts. A character
+        that is several tokens is kept or cut whole; the first one is always kept.
 
     Raises
     ------
@@ -207,7 +219,13 @@ def truncated_to_n_tokens(*, n: int, tokenizer: str | None = None) -> Change:
 
     def change(text: str) -> str:
         found = ends(text)
-        return text if len(found) <= n else text[: found[n - 1]]
+        if len(found) <= n:
+            return text
+        # what is left may be cut into other tokens than before, so it is counted again
+        for end in sorted({end for end in found[:n] if 0 < end < len(text)}, reverse=True):
+            if len(ends(text[:end])) <= n:
+                return text[:end]
+        return text[:1]
 
     return change
 

@@ -35,10 +35,8 @@ def decoded(data: bytes, path: Path | str) -> str:
 
 
 def _lines(data: bytes, path: Path | str) -> list[str]:
-    lines = decoded(data, path).split("\n")
-    if lines and lines[-1] == "":
-        lines.pop()
-    return [line.removesuffix("\r") for line in lines]
+    *lines, rest = decoded(data, path).split("\n")
+    return [*(line.removesuffix("\r") for line in lines), *([rest] if rest else [])]
 
 
 def read_txt(path: Path, column: str | None) -> list[str]:
@@ -85,11 +83,14 @@ def _field_names(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def _field(row: dict[str, Any], name: str) -> Any:
-    if name in row or "." not in name:
-        return row.get(name)
-    outer, inner = name.split(".", 1)
-    value = row.get(outer)
-    return value.get(inner) if isinstance(value, dict) else None
+    if name in row:
+        return row[name]
+    inner = (
+        value.get(name.removeprefix(f"{outer}."))
+        for outer, value in row.items()
+        if isinstance(value, dict) and name.startswith(f"{outer}.")
+    )
+    return next((value for value in inner if value is not None), None)
 
 
 def read_csv(path: Path, column: str | None) -> list[str]:
@@ -226,7 +227,7 @@ def read_folder(folder: Path) -> list[str]:
             f"{folder}: there are no .txt files in this folder",
             hint="a folder holds one text in each .txt file; name any other file itself.",
         )
-    return [text.removesuffix("\n").removesuffix("\r") for text in texts]
+    return [text[:-1].removesuffix("\r") if text.endswith("\n") else text for text in texts]
 
 
 def read_standard_input(stream: IO[bytes], column: str | None) -> list[str]:

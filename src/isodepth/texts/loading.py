@@ -11,7 +11,7 @@ from isodepth.texts.catalogue import OfflineTexts, catalogue_entry
 from isodepth.texts.origin import Origin, Wanted, origin_of, refuse_two_readings
 from isodepth.texts.parallel import ParallelTexts
 from isodepth.texts.rows import ListRows
-from isodepth.texts.sampling import Sample, Sampling, draw
+from isodepth.texts.sampling import Sample, Sampling, draw, refuse_unusable
 from isodepth.texts.text_set import TextSet, texts_digest
 
 
@@ -47,7 +47,7 @@ def load_texts(
     source : {"offline", "hub"}, optional
         Which source of a catalogue set; the offline one, where there is one, if it is left out.
     min_chars, max_chars : int, optional
-        The shortest and longest text that is taken, in characters.
+        The shortest and longest text that is taken, in characters; of a control, before the change.
     dedupe : bool
         Leave out exact copies of texts taken before.
     allow_fewer : bool
@@ -206,25 +206,30 @@ def _with_own_limit(sampling: Sampling, origin: Origin) -> Sampling:
 def _check_whole(origin: Origin, sampling: Sampling) -> None:
     """Refuse unusable rows of texts in memory even where the sample would not meet them."""
     if isinstance(origin.rows, ListRows) and not sampling.drops_empty:
-        draw([origin.rows], Sampling(), name=origin.name)
+        refuse_unusable(origin.rows, name=origin.name)
 
 
 def _text_set(origin: Origin, sample: Sample, column: int, sampling: Sampling) -> TextSet:
-    texts = sample.texts[column]
     provenance = dict(origin.provenance)
-    if origin.unchanged is not None:
-        before = origin.unchanged.take(sample.rows)
-        same = sum(one == other for one, other in zip(before, texts, strict=True))
-        *earlier, last = provenance["controls"]
-        provenance["controls"] = [*earlier, {**last, "n_unchanged": same}]
+    texts = sample.texts[column]
+    made = list(provenance.get("controls", []))
+    for step, change in enumerate(origin.changes):
+        changed = [change(text) for text in texts]
+        same = sum(one == other for one, other in zip(texts, changed, strict=True))
+        made[step] = {**made[step], "n_unchanged": same}
         if same == len(texts):
             raise ParameterError(
-                f"{origin.name}: the control changes none of the {len(texts):,} texts, so it controls "
-                "for nothing"
+                f"{origin.name}: {made[step]['control']} changes none of the {len(texts):,} texts, so "
+                "it controls for nothing"
             )
+        texts = changed
+    if made:
+        provenance["controls"] = made
+        refuse_unusable(ListRows(texts), name=origin.name)
     record = dict(sample.record)
     if sampling.n is not None or record["n"] != record["from_n_texts"]:
-        if isinstance(origin.rows, ListRows):
-            record["from_digest"] = texts_digest(origin.rows.texts)
+        rows = origin.rows
+        if isinstance(rows, ListRows) and all(isinstance(text, str) for text in rows.texts):
+            record["from_digest"] = texts_digest(rows.texts)
         provenance["sampling"] = [record]
     return TextSet.of_checked(texts, name=origin.name, provenance=provenance)

@@ -18,15 +18,17 @@ from isodepth.texts.controls import CONTROLS
 
 RANDOM_STRINGS = "random-strings"
 RANDOM_OPTIONS: dict[str, type] = {"length": int, "alphabet": str, "seed": int}
-_TRUNCATED = re.compile(r"truncated-to-(\d+)-tokens")
+MOST_NESTED = 16
+_NUMBER = re.compile(r"[0-9]{1,15}")
+_TRUNCATED = re.compile(r"truncated-to-([0-9]{1,15})-tokens")
 _CALL = re.compile(r"([a-z][a-z0-9-]*)\((.*)\)", re.DOTALL)
 _OPTION = re.compile(r"\s*([a-z_]+)\s*=(.*)", re.DOTALL)
 _HUB = re.compile(
     r"hf:(?P<repository>[^/:@\s]+/[^/:@\s]+)(?:@(?P<revision>[^/:\s]+))?(?:/(?P<config>[^/:]+))?"
-    r"(?::(?P<split>[^:\[\]]+(?:\[[^\]]*\])?))?(?::(?P<column>.+))?"
+    r"(?::(?P<split>[^:\[\]]+(?:\[[^\]]*\])?))?(?::(?P<column>[^:\[\]]+))?"
 )
 _HUB_FOLDER = re.compile(
-    r"hf:(?P<repository>[./~][^:]*)(?::(?P<split>[^:\[\]]+(?:\[[^\]]*\])?))?(?::(?P<column>.+))?"
+    r"hf:(?P<repository>[./~][^:]*)(?::(?P<split>[^:\[\]]+(?:\[[^\]]*\])?))?(?::(?P<column>[^:\[\]]+))?"
 )
 
 
@@ -87,6 +89,8 @@ def taken_apart(written: str) -> HubName | RandomStringsName | ControlName | Non
                 f"{written} is made from another text set", hint=f"write {written}(news), say."
             )
         return None
+    if written.count("(") > MOST_NESTED:
+        raise ParameterError(f"{written[:80]}...: more than {MOST_NESTED} parentheses in one name")
     name, inside = call.groups()
     parts = _split_arguments(inside)
     if name == RANDOM_STRINGS:
@@ -165,8 +169,8 @@ def _options(name: str, parts: list[str], types: dict[str, type]) -> dict[str, s
             raise ParameterError(f"{name}: {key} is given twice")
         value = _unquoted(match.group(2).strip())
         if types[key] is int:
-            if not re.fullmatch(r"\d+", value):
-                raise ParameterError(f"{name}: {key} must be a whole number; got {value!r}")
+            if not _NUMBER.fullmatch(value):
+                raise ParameterError(f"{name}: {key} must be a whole number; got {value[:40]!r}")
             options[key] = int(value)
         else:
             options[key] = value

@@ -3,7 +3,7 @@
 import inspect
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from isodepth.errors import ParameterError, TextsError, UnknownNameError, listed
 from isodepth.progress import Progress
 from isodepth.sources import existing_path, hub_dataset
 from isodepth.texts.catalogue import TEXT_SETS, catalogue_entry
-from isodepth.texts.controls import CONTROLS, random_strings
+from isodepth.texts.controls import CONTROLS, Change, random_strings
 from isodepth.texts.files import READERS, column_of, read_folder, read_standard_input, read_texts_file
 from isodepth.texts.names import (
     RANDOM_STRINGS,
@@ -20,7 +20,7 @@ from isodepth.texts.names import (
     RandomStringsName,
     taken_apart,
 )
-from isodepth.texts.rows import ChangedRows, HubRows, ListRows, Rows
+from isodepth.texts.rows import HubRows, ListRows, Rows
 
 N_RANDOM_STRINGS = 2_048
 
@@ -34,9 +34,12 @@ class Origin:
     name : str
         What people call them.
     rows : Rows
-        The texts.
+        The texts, for a control those that it is made from: rows are drawn there, so that a control has
+        the same rows as its set.
+    changes : tuple of callable
+        What each text goes through after it was drawn, first to last; one a control.
     provenance : dict
-        Where they come from, as JSON values.
+        Where they come from, as JSON values; "controls" has one entry a change.
     pairing : str or None
         Rows of two origins belong together by position where this is the same. None where only the
         user can know.
@@ -44,17 +47,15 @@ class Origin:
         Samples are taken from the front, because the texts are random already.
     max_chars : int or None
         The longest text unless the user says otherwise.
-    unchanged : Rows or None
-        For a control, the texts that it was made from.
     """
 
     name: str
     rows: Rows
+    changes: tuple[Change, ...] = ()
     provenance: dict[str, Any] = field(default_factory=dict)
     pairing: str | None = None
     in_order: bool = False
     max_chars: int | None = None
-    unchanged: Rows | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +84,8 @@ def origin_of(written: str | Path | Sequence[str], wanted: Wanted) -> Origin:
     if not isinstance(written, (str, Path)):
         _refuse_choice(wanted, "a list", column=True)
         return Origin(name="texts", rows=ListRows(written), provenance={"source": "a list in memory"})
+    if isinstance(written, str) and not written.strip():
+        raise UnknownNameError("a text set was named by an empty string")
     said = taken_apart(written) if isinstance(written, str) else None
     if isinstance(said, ControlName):
         return _control(said, str(written), wanted)
@@ -97,8 +100,8 @@ def origin_of(written: str | Path | Sequence[str], wanted: Wanted) -> Origin:
         texts = read_standard_input(sys.stdin.buffer, wanted.column)
         provenance = {"source": "standard input", "column": wanted.column}
         return Origin(name="standard input", rows=ListRows(texts), provenance=provenance)
-    if str(written) in TEXT_SETS:
-        return _catalogue(str(written), wanted)
+    if isinstance(written, str) and written in TEXT_SETS:
+        return _catalogue(written, wanted)
     path = existing_path(written)
     if path is not None and (path.is_file() or path.is_dir()):
         return _path(path, wanted)
@@ -185,14 +188,11 @@ def _control(said: ControlName, written: str, wanted: Wanted) -> Origin:
     except ParameterError as error:
         raise ParameterError(f"{written}: {error.message}", hint=error.hint) from error
     made = {"control": said.control, "options": {**_defaults(control.make), **said.options}}
-    return Origin(
+    return replace(
+        whole,
         name=written,
-        rows=ChangedRows(whole.rows, change),
+        changes=(*whole.changes, change),
         provenance={**whole.provenance, "controls": [*whole.provenance.get("controls", []), made]},
-        pairing=whole.pairing,
-        in_order=whole.in_order,
-        max_chars=whole.max_chars,
-        unchanged=whole.rows,
     )
 
 
@@ -234,5 +234,5 @@ def _unknown(written: str) -> UnknownNameError:
 
 def refuse_two_readings(left: object, right: object) -> None:
     """Raise `TextsError` where both sides would read standard input, which can be read once."""
-    if left == "-" and right == "-":
+    if all(isinstance(side, str) and named_set(side) == "-" for side in (left, right)):
         raise TextsError("standard input can be read once only", hint="put one side into a file.")

@@ -52,19 +52,3 @@ class HubRows:
         if clean is None:
             return values
         return [clean(value) if isinstance(value, str) else value for value in values]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ChangedRows:
-    """Rows whose texts are each changed by a function of the text alone."""
-
-    whole: Rows
-    change: Callable[[str], str]
-
-    def __len__(self) -> int:
-        return len(self.whole)
-
-    def take(self, rows: Sequence[int]) -> list[Any]:
-        """Return the changed texts in these rows."""
-        values = self.whole.take(rows)
-        return [self.change(value) if isinstance(value, str) else value for value in values]

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from isodepth.errors import ParameterError, TextsError, listed
-from isodepth.texts.rows import Rows
+from isodepth.texts.rows import ListRows, Rows
 
 MOST_TEXTS_WHOLE = 1_000_000
 """More than this are not read unless a number is asked for."""
@@ -32,7 +32,7 @@ class Sampling:
         Of the shuffling, at least 0.
     min_chars, max_chars : int, optional
         The shortest and longest text, in characters (code points); both count as inside. A text of
-        white space only has 0 characters.
+        white space only has 0 characters. For a control, the text that it is made from counts.
     dedupe : bool
         Leave out exact copies of texts taken before.
     allow_fewer : bool
@@ -107,7 +107,8 @@ def draw(columns: Sequence[Rows], sampling: Sampling, *, name: str, in_order: bo
     """
     total = len(columns[0])
     n = sampling.n
-    if n is None and total > MOST_TEXTS_WHOLE:
+    in_memory = all(isinstance(column, ListRows) for column in columns)
+    if n is None and total > MOST_TEXTS_WHOLE and not in_memory:
         raise ParameterError(
             f"{name} has {total:,} texts; say how many to sample",
             hint="the paper takes 2,048: -n 2048, or n=2048 in Python.",
@@ -150,15 +151,20 @@ def _walked(columns: Sequence[Rows], order: np.ndarray, sampling: Sampling, name
     walk = _Walk(sampling, name, len(columns))
     start = 0
     while start < len(order) and (n is None or len(walk.rows) < n):
-        chunk = [int(row) for row in order[start : start + CHUNK_ROWS]]
+        # no row is read that is not looked at
+        size = CHUNK_ROWS if n is None else min(CHUNK_ROWS, n - len(walk.rows))
+        chunk = [int(row) for row in order[start : start + size]]
         values = [column.take(chunk) for column in columns]
         for row, texts in zip(chunk, zip(*values, strict=True), strict=True):
-            if n is not None and len(walk.rows) == n:
-                break
             walk.look_at(row, texts)
-        start += CHUNK_ROWS
+        start += size
     walk.refuse_wrong()
     return walk
+
+
+def refuse_unusable(rows: Rows, *, name: str) -> None:
+    """Raise `TextsError` if any row holds no text that a model could read; all are looked at."""
+    _walked([rows], np.arange(len(rows)), Sampling(), name)
 
 
 class _Walk:

@@ -15,7 +15,7 @@ from typing import Any
 
 from isodepth.errors import TextsError
 from isodepth.texts.rows import ListRows
-from isodepth.texts.sampling import Sampling, draw, dropped_in_words
+from isodepth.texts.sampling import Sampling, draw, dropped_in_words, refuse_unusable
 
 
 def texts_digest(texts: Sequence[str]) -> str:
@@ -26,7 +26,7 @@ def texts_digest(texts: Sequence[str]) -> str:
     """
     whole = hashlib.sha256()
     for text in texts:
-        data = text.encode("utf-8")
+        data = text.encode("utf-8", "surrogatepass")  # of a list that is yet to be filtered
         whole.update(len(data).to_bytes(8, "little"))
         whole.update(data)
     return whole.hexdigest()
@@ -71,8 +71,8 @@ class TextSet:
         """
         if isinstance(texts, str):
             raise TextsError("texts: expected a list of texts, got one string")
-        checked = draw([ListRows(texts)], Sampling(), name=name).texts[0]
-        return cls.of_checked(checked, name=name, provenance=provenance)
+        refuse_unusable(ListRows(texts), name=name)
+        return cls.of_checked(texts, name=name, provenance=provenance)
 
     @classmethod
     def of_checked(
