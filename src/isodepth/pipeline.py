@@ -33,6 +33,7 @@ from isodepth.statistics import (
 )
 from isodepth.store import ResumableArray, Store, content_key
 from isodepth.texts import ParallelTexts, TextSet, load_parallel_texts, load_texts
+from isodepth.texts.sampling import whole_number
 
 STORED_K = 100
 """Neighbors kept per text, if there are as many: any k up to this needs no model."""
@@ -110,6 +111,7 @@ def compare(
         progress=progress,
         given={name: value for name, value in given.items() if value is not None},
     )
+    k = whole_number(k, "k")
     check_k(k, len(pair))
     sources = _told_apart(resolve_model(left), resolve_model(right))
     for model, wanted in zip(sources, options, strict=True):

@@ -156,11 +156,14 @@ def test_a_pairing_of_other_texts_is_refused_with_all_four_digests(
     assert caught.value.hint == hint
 
 
-def test_a_pairing_vouches_for_no_neighbors_of_unknown_texts(left: Neighbors, right: Neighbors):
+def test_neighbors_of_unknown_texts_are_those_of_a_pairing_by_the_callers_word(
+    left: Neighbors, right: Neighbors
+):
     pairing = Pairing(left="a" * 64, right="b" * 64)
-    with pytest.raises(DigestMismatchError) as caught:
-        affinity_matrix(left, right.ids, pairing=pairing)
-    assert caught.value.message.endswith(f"got {'a' * 64} and None")
+    matrix = affinity_matrix(left, right.ids, pairing=pairing)
+    assert (matrix.texts_digest, matrix.right_texts_digest) == ("a" * 64, "b" * 64)
+    with pytest.raises(DigestMismatchError):
+        affinity_matrix(left, right.ids, pairing=Pairing(left="c" * 64, right="b" * 64))
 
 
 def test_neighbors_of_unknown_texts_are_taken_at_their_word(rng: np.random.Generator, left: Neighbors):

@@ -12,7 +12,7 @@ import pytest
 
 import tiny_models
 from isodepth import load_texts
-from isodepth.cli.texts import MOST_SAMPLE_CHARACTERS
+from isodepth.cli.texts_show import MOST_SAMPLE_CHARACTERS
 from isodepth.sources import import_file
 from isodepth.texts import CONTROLS, TEXT_SETS
 from tiny_models import TinySet

@@ -3,6 +3,7 @@
 import json
 import re
 import string
+import unicodedata
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -124,11 +125,12 @@ def test_the_seed_of_random_strings_is_the_option_or_the_samples():
 
 def test_random_strings_say_how_they_were_made():
     plain = load_texts("random-strings", 11, 7).provenance
+    assert load_texts("random-strings", 11).provenance["standing"] == "the paper's own"
     assert plain["options"] == {"seed": 7, "length": 100, "alphabet": RANDOM_ALPHABET}
-    assert plain["standing"] == "as in the paper"
+    assert plain["standing"] == "like the paper's, with another seed or other options"
     odd = load_texts('random-strings(length=13, alphabet="ab, ")', 11)
     assert odd.provenance["options"] == {"seed": 1234, "length": 13, "alphabet": "ab, "}
-    assert odd.provenance["standing"] == "like the paper's, with other options"
+    assert odd.provenance["standing"] == plain["standing"]
     assert odd.name == 'random-strings(length=13, alphabet="ab, ")'
     assert odd.texts == tuple(random_strings(11, length=13, alphabet="ab, "))
 
@@ -205,10 +207,26 @@ def test_caesar_keeps_lengths_and_repetitions_and_can_be_undone(seed: int, text:
 
 
 @pytest.mark.parametrize("which", ["all", "letters"])
-def test_caesar_leaves_line_breaks_and_other_scripts_alone(which: str):
-    others = "\n\t\r\u00a0\u00ad\u2028Ωя東\U0001f9ed\u0301Ÿ"
+def test_caesar_leaves_line_breaks_marks_and_pictures_alone(which: str):
+    others = "\n\t\r\u00a0\u00ad\u2028\U0001f9ed\u0301—"
     for seed in range(13):
         assert caesar(seed=seed, characters=which)(others) == others
+
+
+@pytest.mark.parametrize("which", ["all", "letters"])
+@pytest.mark.parametrize(
+    "text", ["Привет мир", "שלום עולם", "Γειά σου", "東京都は大きい", "नमस्ते", "ŐŰőű"]
+)
+def test_caesar_permutes_the_letters_of_other_scripts_among_their_kind(which: str, text: str):
+    change = caesar(seed=3, characters=which)
+    changed = change(text)
+    letters = [place for place, character in enumerate(text) if character.isalpha()]
+    assert all(changed[place] != text[place] for place in letters)
+    kinds = [unicodedata.category(changed[place]) for place in letters]
+    assert kinds == [unicodedata.category(text[place]) for place in letters]
+    everything = "".join(chr(code) for code in range(0x100, 0x3000) if chr(code).isalpha())
+    assert len(set(change(everything))) == len(everything)  # a bijection
+    assert change(text) == changed  # whatever was met before
 
 
 def test_caesar_of_letters_keeps_words_and_marks_where_they_are():

@@ -82,9 +82,14 @@ def test_a_bad_byte_is_named_at_its_place_after_a_byte_order_mark(tmp_path: Path
 
 
 def test_utf_16_is_refused(tmp_path: Path):
-    path = written(tmp_path, "a.txt", "one\ntwo\n".encode("utf-16"))
-    with pytest.raises(TextsError, match=r"not UTF-8 at line 1, byte 0 of the file \(0xff\)"):
-        read_texts_file(path)
+    for encoding, why in (
+        ("utf-16", "it begins with the mark of UTF-16"),
+        ("utf-16-le", "every other byte is 0, as in UTF-16"),
+        ("utf-16-be", "every other byte is 0, as in UTF-16"),
+    ):
+        path = written(tmp_path, "a.txt", "one\ntwo\n".encode(encoding))
+        with pytest.raises(TextsError, match=f"not UTF-8 at line 1, byte 0 of the file: {why}"):
+            read_texts_file(path)
 
 
 def test_an_empty_txt_file_has_no_texts(tmp_path: Path):

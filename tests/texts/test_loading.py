@@ -1,4 +1,5 @@
 import contextlib
+import hashlib
 import shutil
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 from isodepth.errors import ParameterError, TextsError, UnknownNameError
 from isodepth.progress import Progress
 from isodepth.sources import WheelPin
-from isodepth.texts import TextSet, load_texts, texts_digest
+from isodepth.texts import load_texts, texts_digest
 
 TEXTS = [f"text {row}" for row in range(23)]
 
@@ -57,7 +58,9 @@ def test_a_file_is_named_and_its_column_recorded(tmp_path: Path):
     text_set = load_texts(path, column="body")
     assert text_set.name == "mine.csv"
     assert text_set.texts == ("one", "two")
-    assert text_set.provenance == {"source": "a file", "column": "body"}
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    expected = {"source": "a file", "file": "mine.csv", "sha256": sha256, "column": "body"}
+    assert text_set.provenance == expected
     assert load_texts(str(path), column="body") == text_set
 
 
@@ -118,9 +121,9 @@ def test_a_text_given_in_place_of_a_name_is_an_unknown_name():
 
 def test_a_catalogue_name_reads_the_pinned_package(tiny_sets: dict[str, int]):
     text_set = load_texts("wikipedia")
-    assert text_set == TextSet.of(
-        text_set.texts, name="wikipedia", provenance=dict(text_set.provenance)
-    )
+    assert text_set.name == "wikipedia"
+    assert text_set.digest == texts_digest(text_set.texts)
+    assert text_set.row_origin == "wikipedia (offline)"
     assert len(text_set) == tiny_sets["wikipedia"]
 
 

@@ -203,12 +203,12 @@ def test_an_unknown_control_is_an_error_with_the_known_ones():
         (
             "caesar(news, 7)",
             "caesar: '7' is no option of it; it has seed, characters",
-            "options are written name=value.",
+            'options are written name=value; a file name with a comma or "=" in quotes.',
         ),
         (
             "caesar(news,)",
             "caesar: '' is no option of it; it has seed, characters",
-            "options are written name=value.",
+            'options are written name=value; a file name with a comma or "=" in quotes.',
         ),
         (
             "truncated-to-32-tokens(news, n=5)",
@@ -227,7 +227,7 @@ def test_an_unknown_control_is_an_error_with_the_known_ones():
         (
             "random-strings(50)",
             "random-strings: '50' is no option of it; it has length, alphabet, seed",
-            "options are written name=value.",
+            'options are written name=value; a file name with a comma or "=" in quotes.',
         ),
         (
             "truncated-to-n-tokens(news)",

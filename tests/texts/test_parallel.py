@@ -36,8 +36,9 @@ def test_two_columns_of_one_file_are_parallel(pairs_file: Path):
     assert pair.left.texts == tuple(ENGLISH)
     assert pair.right.texts == tuple(GERMAN)
     assert len(pair) == 23
-    assert pair.left.provenance == {"source": "a file", "column": "en"}
-    assert pair.right.provenance == {"source": "a file", "column": "de"}
+    assert pair.left.provenance["column"] == "en"
+    assert pair.right.provenance["column"] == "de"
+    assert pair.left.provenance["sha256"] == pair.right.provenance["sha256"]
 
 
 def test_two_files_lists_or_folders_of_equal_length_are_parallel_because_the_caller_says_so(
@@ -257,8 +258,7 @@ ONE, TWO, OTHER = "1" * 64, "2" * 64, "3" * 64
         (ONE, OTHER, "use the pairing of these text sets."),
         (OTHER, TWO, "use the pairing of these text sets."),
         (ONE, ONE, "use the pairing of these text sets."),
-        (None, TWO, "use the pairing of these text sets."),
-        (None, None, "use the pairing of these text sets."),
+        (None, OTHER, "use the pairing of these text sets."),
         (TWO, ONE, "left and right are exchanged."),
     ],
 )
@@ -276,6 +276,49 @@ def test_other_texts_than_those_declared_are_refused_with_all_digests(
 
 def test_a_pairing_of_a_set_with_itself_takes_it_twice():
     Pairing(left=ONE, right=ONE).refuse_others(ONE, ONE)
+
+
+def test_texts_without_a_digest_are_the_callers_word():
+    for left, right in ((None, None), (ONE, None), (None, TWO)):
+        Pairing(left=ONE, right=TWO).refuse_others(left, right)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        ({"n": 11, "seed": 1}, {"n": 11, "seed": 2}),
+        ({"n": 11}, {}),
+        ({"n": 11, "min_chars": 1}, {"n": 11, "seed": 7}),
+    ],
+)
+def test_other_rows_of_parallel_lists_are_refused(written: tuple[dict[str, int], dict[str, int]]):
+    left, right = load_texts(ENGLISH, **written[0]), load_texts(GERMAN, **written[1])
+    if len(left) == len(right):
+        with pytest.raises(ParameterError, match="other rows were drawn on the left than on the right"):
+            ParallelTexts.of(left, right)
+    else:
+        with pytest.raises(ParameterError, match="cannot be parallel"):
+            ParallelTexts.of(left, right)
+
+
+def test_the_same_rows_drawn_one_side_at_a_time_are_parallel():
+    left, right = load_texts(ENGLISH, 11, 3), load_texts(GERMAN, 11, 3)
+    assert ParallelTexts.of(left, right).pairing == load_parallel_texts(ENGLISH, GERMAN, 11, 3).pairing
+    again = ParallelTexts.of(left.sample(7), right.sample(7))
+    assert [ENGLISH.index(text) for text in again.left.texts] == [
+        GERMAN.index(text) for text in again.right.texts
+    ]
+    with pytest.raises(ParameterError, match="other rows were drawn"):
+        ParallelTexts.of(left.sample(7), right.sample(7, seed=5))
+
+
+def test_sets_that_are_known_not_to_belong_together_are_refused_however_they_are_put_together(
+    tiny_sets: dict[str, int],
+):
+    n = min(tiny_sets["news"], tiny_sets["wikipedia"])
+    left, right = load_texts("news", n), load_texts("wikipedia", n)
+    with pytest.raises(ParameterError, match="their rows do not belong together"):
+        ParallelTexts.of(left, right)
 
 
 def test_two_sides_of_one_name_are_told_apart(pairs_file: Path):

@@ -171,7 +171,8 @@ def affinity_matrix(
         Use the `k` nearest. All, which must be equally many, where it is left out.
     pairing : Pairing, optional
         The declaration that the left and the right model's texts, which differ, belong together row by
-        row: `ParallelTexts.pairing`.
+        row: `ParallelTexts.pairing`. Of neighbors without a digest, that they are of these texts is the
+        caller's word.
 
     Returns
     -------
@@ -211,8 +212,8 @@ def affinity_matrix(
         measure=measure,
         k=one.k,
         n_texts=one.n_texts,
-        texts_digest=one.texts_digest or other.texts_digest,
-        right_texts_digest=None if pairing is None else other.texts_digest,
+        texts_digest=one.texts_digest or other.texts_digest if pairing is None else pairing.left,
+        right_texts_digest=None if pairing is None else pairing.right,
     )
 
 

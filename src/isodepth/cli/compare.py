@@ -21,7 +21,7 @@ Examples:
 )
 @click.argument("left")
 @click.argument("right")
-@click.option("--texts", required=True, help="Text set: see below.")
+@click.option("--texts", required=True, help="Text set, as described above.")
 @click.option(
     "--right-texts",
     help="Text set that RIGHT reads instead, parallel to --texts row by row.",
@@ -50,7 +50,7 @@ def compare_command(
 
     Texts are a catalogue name (see 'isodepth texts'); random-strings; a control of another set, such as
     'caesar(news)'; a .txt (one text a line), .jsonl, .csv or .parquet file; a folder of .txt files; a
-    hub data set hf:owner/name[/config][:split][:column]; or - for standard input.
+    hub data set hf:owner/name[@revision][/config][:split][:column]; or - for standard input.
 
     Writes the affinity matrix as picture and table, the most similar layers, and a summary.
     """

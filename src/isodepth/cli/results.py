@@ -68,14 +68,25 @@ def _p(value: float) -> str:
 
 def _cautions(comparison: "Comparison") -> list[str]:
     """Return what a reader should know of the texts: what they are, drops, copies, cuts, wrapping."""
-    notes = []
+    from isodepth.texts.origin import named_set
+
+    notes: list[str] = []
     sets = [comparison.texts.left, *([comparison.texts.right] if comparison.is_parallel else [])]
+    told: set[str] = set()
     for texts in sets:
         standing = str(texts.provenance.get("standing", ""))
-        if "stand-in" in standing:
-            notes.append(f"{texts.name} is a {standing}.")
+        if "stand-in" in standing and standing not in told:
+            told.add(standing)
+            made = "controls" in texts.provenance
+            base = named_set(texts.name) if made else texts.name
+            notes.append(
+                f"{base}{f', from which {texts.name} is made,' if made else ''} is a {standing}."
+            )
     notes += [f"{sets[0].name}: {words}." for words in sets[0].left_out]
     for texts in sets:
+        blank = sum(text[-1].isspace() for text in texts.texts)
+        if blank:
+            notes.append(f"{blank:,} texts of {texts.name} end in white space, their last token.")
         same = sum(made.get("n_unchanged", 0) for made in texts.provenance.get("controls", []))
         if same:
             notes.append(f"{same:,} texts of {texts.name} came out of the control unchanged.")

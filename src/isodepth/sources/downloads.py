@@ -118,11 +118,14 @@ def import_file(pin: Pin, path: Path) -> Path:
         raise DownloadError(
             f"{path} is not {pin.requirement}: expected sha256 {pin.sha256}, found {found}"
         )
+    stored = stored_file(pin)
+    if stored is not None and sha256_of(stored) == pin.sha256:
+        return stored
     target = _folder(pin) / f"{pin.sha256[:32]}{pin.SUFFIX}"
     with atomic_path(target) as temporary:
         shutil.copyfile(path, temporary)
     for other in _folder(pin).glob(f"[!.]*{pin.SUFFIX}"):
-        if other != target:
+        if not other.samefile(target) and not other.samefile(path):
             other.unlink(missing_ok=True)
     return target
 

@@ -3,7 +3,12 @@
 from isodepth.texts.catalogue import TEXT_SETS, CatalogueTexts
 from isodepth.texts.controls import CONTROLS
 from isodepth.texts.description import TextDescription, catalogue_description, describe_texts
-from isodepth.texts.loading import fetch_texts, load_parallel_texts, load_texts
+from isodepth.texts.loading import (
+    controlled_texts,
+    fetch_texts,
+    load_parallel_texts,
+    load_texts,
+)
 from isodepth.texts.parallel import Pairing, ParallelTexts
 from isodepth.texts.text_set import TextSet, texts_digest
 
@@ -16,6 +21,7 @@ __all__ = [
     "TextDescription",
     "TextSet",
     "catalogue_description",
+    "controlled_texts",
     "describe_texts",
     "fetch_texts",
     "load_parallel_texts",

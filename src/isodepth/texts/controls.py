@@ -13,6 +13,7 @@ and sampling the changed set give the same, and row i of ``caesar(news)`` belong
 import hashlib
 import re
 import string
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -27,8 +28,10 @@ RANDOM_LENGTH = 100
 DEFAULT_SEED = 1234
 SAME_ENDING = "That is all there is to say."
 
+PLACES_OF_LATIN_1 = 0x100
+PLACES_TOGETHER = 128
 MOST_RANDOM_CHARACTERS = 1_000_000_000
-_SENTENCE_END = re.compile(r"(?<=[.!?])([\"'”’)\]]*)(\s+)|(\n+)")
+_SENTENCE_END = re.compile(r"(?<=[.!?])([\"'”’)\]]*)(\s+)|([^\S\n]*\n\s*)")
 _WORD_OR_MARK = re.compile(r"\w+|[^\w\s]")
 
 
@@ -94,8 +97,9 @@ def caesar(*, seed: int = DEFAULT_SEED, characters: str = "all") -> Change:
         "all": the 95 printable characters of ASCII, the space among them, are permuted, and those of
         Latin-1 among themselves; what becomes a space is a punctuation mark, so that no word turns into
         nothing. "letters": the letters a-z, capitals alike, and the accented letters of Latin-1; words
-        keep their boundaries and texts their punctuation. Other characters, and line breaks and tabs,
-        stay.
+        keep their boundaries and texts their punctuation. Either way, letters and digits of other
+        scripts are permuted among those of their kind in the same 128 places of Unicode; everything
+        else stays.
 
     Raises
     ------
@@ -125,8 +129,29 @@ def caesar(*, seed: int = DEFAULT_SEED, characters: str = "all") -> Change:
         table |= {one.upper(): other.upper() for one, other in table.items()}
     else:
         raise ParameterError(f"caesar: characters must be all or letters; got {characters!r}")
-    cipher = str.maketrans(table)
+    cipher = _Cipher(str.maketrans(table), seed, ("L", "N") if characters == "all" else ("L",))
     return lambda text: text.translate(cipher)
+
+
+class _Cipher(dict[int, str]):
+    """A translation table that is filled for other scripts as their characters are met."""
+
+    def __init__(self, table: dict[int, str], seed: int, kinds: tuple[str, ...]) -> None:
+        super().__init__(table)
+        self._seed = seed
+        self._kinds = kinds
+
+    def __missing__(self, code: int) -> str:
+        kind = unicodedata.category(chr(code))
+        if code < PLACES_OF_LATIN_1 or not kind.startswith(self._kinds):
+            self[code] = chr(code)
+            return self[code]
+        block = code // PLACES_TOGETHER
+        places = range(block * PLACES_TOGETHER, (block + 1) * PLACES_TOGETHER)
+        alike = [chr(place) for place in places if unicodedata.category(chr(place)) == kind]
+        generator = np.random.default_rng([self._seed, block, *kind.encode()])
+        self.update(str.maketrans(_each_to_the_next(_shuffled(alike, generator))))
+        return self[code]
 
 
 def _shuffled(characters: list[str], generator: np.random.Generator) -> list[str]:
@@ -231,7 +256,9 @@ def truncated_to_n_tokens(*, n: int, tokenizer: str | None = None) -> Change:
 
 
 def _word_ends(text: str) -> list[int]:
-    return [match.end() for match in _WORD_OR_MARK.finditer(text)]
+    ends = [match.end() for match in _WORD_OR_MARK.finditer(text)]
+    # a combining mark belongs to the character before it
+    return [end for end in ends if not unicodedata.combining(text[end : end + 1] or " ")]
 
 
 def _token_ends(name: str) -> Callable[[str], list[int]]:

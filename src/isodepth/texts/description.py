@@ -81,6 +81,11 @@ def describe_texts(texts: TextSet, *, progress: Progress = no_progress) -> TextD
     progress : Progress
         Told of texts compared.
 
+    Returns
+    -------
+    TextDescription
+        Lengths in characters and words; exact and near copies.
+
     References
     ----------
     Broder 1997, "On the resemblance and containment of documents", for near copies.

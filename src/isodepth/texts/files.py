@@ -17,11 +17,22 @@ from typing import IO, Any
 from isodepth.errors import TextsError, UnknownNameError, listed, nearest_names
 
 DEFAULT_COLUMN = "text"
+LOOKED_AT_BYTES = 4_096
 
 
 def decoded(data: bytes, path: Path | str) -> str:
     """Return UTF-8 bytes as text without a byte-order mark; the error names line and byte."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise TextsError(
+            f"{path}: not UTF-8 at line 1, byte 0 of the file: it begins with the mark of UTF-16",
+            hint="convert it first: iconv -f utf-16 -t utf-8 OLD > NEW.",
+        )
     body = data.removeprefix(codecs.BOM_UTF8)
+    if _looks_like_utf_16(body):
+        raise TextsError(
+            f"{path}: not UTF-8 at line 1, byte 0 of the file: every other byte is 0, as in UTF-16",
+            hint="convert it first: iconv -f utf-16le -t utf-8 OLD > NEW.",
+        )
     try:
         return body.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -30,8 +41,16 @@ def decoded(data: bytes, path: Path | str) -> str:
         raise TextsError(
             f"{path}: not UTF-8 at line {line:,}, byte {place:,} of the file (0x{data[place]:02x}): "
             f"{error.reason}",
-            hint="convert it first: iconv -f latin1 -t utf-8 FILE > NEW.",
+            hint="convert it first, if it is Latin-1: iconv -f latin1 -t utf-8 OLD > NEW.",
         ) from error
+
+
+def _looks_like_utf_16(data: bytes) -> bool:
+    """Return whether every other byte is 0 and those between are not, as of Latin letters in UTF-16."""
+    start = data[:LOOKED_AT_BYTES]
+    even, odd = start[::2], start[1::2]
+    n_zero = sorted((even.count(0), odd.count(0)))
+    return len(odd) > 1 and n_zero[1] > 0.9 * len(odd) and n_zero[0] < 0.1 * len(odd)
 
 
 def _lines(data: bytes, path: Path | str) -> list[str]:
@@ -210,13 +229,19 @@ def read_texts_file(path: Path, column: str | None = None) -> list[str]:
 def read_folder(folder: Path) -> list[str]:
     """Return the texts of the .txt files of a folder and its sub-folders, one a file, by path.
 
+    Hidden files, whose names begin with a dot, are left out.
+
     Raises
     ------
     TextsError
         If there are none, or one cannot be read or is not UTF-8.
     """
     try:
-        files = sorted(path for path in folder.rglob("*.txt") if path.is_file())
+        files = sorted(
+            path
+            for path in folder.rglob("*")
+            if path.suffix.lower() == ".txt" and not path.name.startswith(".") and path.is_file()
+        )
         texts = [decoded(path.read_bytes(), path) for path in files]
     except OSError as error:
         raise TextsError(

@@ -1,22 +1,31 @@
 """From a name, a file or a list to a `TextSet`, sampled or whole; from two to `ParallelTexts`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from isodepth.errors import ParameterError
+from isodepth.errors import ParameterError, UnknownNameError, listed
 from isodepth.progress import Progress, no_progress
 from isodepth.sources import import_file
 from isodepth.texts.catalogue import OfflineTexts, catalogue_entry
-from isodepth.texts.origin import Origin, Wanted, origin_of, refuse_two_readings
-from isodepth.texts.parallel import ParallelTexts
+from isodepth.texts.controls import CONTROLS, DEFAULT_SEED
+from isodepth.texts.origin import Origin, Wanted, controlled, origin_of, refuse_two_readings
+from isodepth.texts.parallel import ParallelTexts, refuse_unpaired
 from isodepth.texts.rows import ListRows
-from isodepth.texts.sampling import Sample, Sampling, draw, refuse_unusable
+from isodepth.texts.sampling import (
+    Sample,
+    Sampling,
+    as_list,
+    draw,
+    draw_after,
+    refuse_too_few,
+    refuse_unusable,
+)
 from isodepth.texts.text_set import TextSet, texts_digest
 
 
 def load_texts(
-    name_or_path: str | Path | Sequence[str],
+    name_or_path: str | Path | TextSet | Iterable[str],
     n: int | None = None,
     seed: int = 1234,
     *,
@@ -32,7 +41,7 @@ def load_texts(
 
     Parameters
     ----------
-    name_or_path : str, Path or sequence of str
+    name_or_path : str, Path, TextSet or sequence of str
         A catalogue name (``isodepth texts`` lists them); ``random-strings``; a control of another set
         (``caesar(news)``); the path of a .txt (one text a line), .jsonl, .csv or .parquet file, or of a
         folder of .txt files (one text a file); ``-`` for standard input;
@@ -54,6 +63,11 @@ def load_texts(
         Where fewer than `n` remain, take all of them, in their own order, instead of raising.
     progress : Progress
         Told of downloads.
+
+    Returns
+    -------
+    TextSet
+        The texts in the order drawn, with digest and provenance.
 
     Raises
     ------
@@ -87,8 +101,8 @@ def load_texts(
 
 
 def load_parallel_texts(
-    left: str | Path | Sequence[str],
-    right: str | Path | Sequence[str],
+    left: str | Path | TextSet | Iterable[str],
+    right: str | Path | TextSet | Iterable[str],
     n: int | None = None,
     seed: int = 1234,
     *,
@@ -116,6 +130,11 @@ def load_parallel_texts(
     n, seed, source, min_chars, max_chars, dedupe, allow_fewer, progress
         As in `load_texts`. A pair is left out where either text is outside the limits or a copy.
 
+    Returns
+    -------
+    ParallelTexts
+        The two versions, row i of one belonging to row i of the other.
+
     Raises
     ------
     ParameterError
@@ -135,12 +154,7 @@ def load_parallel_texts(
     wanted = Wanted(column=column, source=source, n=n, seed=seed, progress=progress)
     one = origin_of(left, wanted)
     other = origin_of(right, replace(wanted, column=right_column))
-    if None not in (one.pairing, other.pairing) and one.pairing != other.pairing:
-        raise ParameterError(
-            f"{one.name} and {other.name} are not parallel: their rows do not belong together",
-            hint="parallel are handbook-en and handbook-de, books-en and books-de, two columns of one "
-            "hub data set, and a set and its controls.",
-        )
+    refuse_unpaired(one.name, other.name, (one.pairing, other.pairing))
     if len(one.rows) != len(other.rows):
         raise ParameterError(
             f"{one.name} and {other.name} cannot be parallel: {len(one.rows):,} texts against "
@@ -159,6 +173,46 @@ def load_parallel_texts(
         in_order=one.in_order and other.in_order,
     )
     return ParallelTexts.of(_text_set(one, sample, 0, sampling), _text_set(other, sample, 1, sampling))
+
+
+def controlled_texts(texts: TextSet | Iterable[str], control: str, **options: str | int) -> TextSet:
+    """Return a control made from texts in memory, as ``load_texts("caesar(news)")`` is from a name.
+
+    Parameters
+    ----------
+    texts : TextSet or sequence of str
+        What it is made from. The result is parallel to it.
+    control : str
+        A key of `CONTROLS`.
+    options
+        The control's own.
+
+    Returns
+    -------
+    TextSet
+        As many texts, in the same order.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such control.
+    ParameterError
+        If an option is none of the control's or out of range, or no text is changed.
+    """
+    if control not in CONTROLS:
+        raise UnknownNameError(f"there is no control {control!r}; controls: {listed([*CONTROLS])}")
+    unknown = [name for name in options if name not in CONTROLS[control].options]
+    if unknown:
+        raise ParameterError(
+            f"{control}: {listed(unknown)} is no option of it; it has "
+            f"{listed([*CONTROLS[control].options])}"
+        )
+    text_set = texts if isinstance(texts, TextSet) else TextSet.of(as_list(texts))
+    origin = origin_of(
+        text_set, Wanted(column=None, source=None, n=None, seed=DEFAULT_SEED, progress=no_progress)
+    )
+    made = controlled(origin, control, options, name=f"{control}({text_set.name})")
+    return _text_set(made, draw([made.rows], Sampling(), name=made.name), 0, Sampling())
 
 
 def fetch_texts(
@@ -210,6 +264,7 @@ def _check_whole(origin: Origin, sampling: Sampling) -> None:
 
 
 def _text_set(origin: Origin, sample: Sample, column: int, sampling: Sampling) -> TextSet:
+    refuse_too_few(sample, name=origin.name)
     provenance = dict(origin.provenance)
     texts = sample.texts[column]
     made = list(provenance.get("controls", []))
@@ -231,5 +286,11 @@ def _text_set(origin: Origin, sample: Sample, column: int, sampling: Sampling) -
         rows = origin.rows
         if isinstance(rows, ListRows) and all(isinstance(text, str) for text in rows.texts):
             record["from_digest"] = texts_digest(rows.texts)
-        provenance["sampling"] = [record]
-    return TextSet.of_checked(texts, name=origin.name, provenance=provenance)
+        provenance["sampling"] = [*provenance.get("sampling", []), record]
+    return TextSet.of_checked(
+        texts,
+        name=origin.name,
+        provenance=provenance,
+        row_origin=origin.pairing,
+        row_draw=draw_after(origin.row_draw, sample.rows, of=len(origin.rows)),
+    )

@@ -88,6 +88,12 @@ def taken_apart(written: str) -> HubName | RandomStringsName | ControlName | Non
             raise ParameterError(
                 f"{written} is made from another text set", hint=f"write {written}(news), say."
             )
+        begun = written.split("(", 1)[0].strip().lower()
+        if "(" in written and (begun in known or _TRUNCATED.fullmatch(begun)):
+            raise ParameterError(
+                f"{written}: expected a control in small letters with its parentheses closed",
+                hint=f"write {begun}(news), say; for a file of that name ./NAME.",
+            )
         return None
     if written.count("(") > MOST_NESTED:
         raise ParameterError(f"{written[:80]}...: more than {MOST_NESTED} parentheses in one name")
@@ -163,7 +169,9 @@ def _options(name: str, parts: list[str], types: dict[str, type]) -> dict[str, s
             near = nearest_names(key, types)
             raise ParameterError(
                 f"{name}: {part.strip()!r} is no option of it; it has {listed(list(types))}",
-                hint=f"write {near[0]}=..." if near else "options are written name=value.",
+                hint=f"write {near[0]}=..."
+                if near
+                else 'options are written name=value; a file name with a comma or "=" in quotes.',
             )
         if key in options:
             raise ParameterError(f"{name}: {key} is given twice")

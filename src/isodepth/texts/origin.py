@@ -2,7 +2,7 @@
 
 import inspect
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,9 @@ from typing import Any
 from isodepth.errors import ParameterError, TextsError, UnknownNameError, listed, nearest_names
 from isodepth.progress import Progress
 from isodepth.sources import existing_path, hub_dataset
-from isodepth.texts.catalogue import TEXT_SETS, catalogue_entry
-from isodepth.texts.controls import CONTROLS, Change, random_strings
+from isodepth.sources.digests import sha256_of
+from isodepth.texts.catalogue import NOTHING_CHANGED, PAPERS_OWN, TEXT_SETS, catalogue_entry
+from isodepth.texts.controls import CONTROLS, DEFAULT_SEED, Change, random_strings
 from isodepth.texts.files import READERS, column_of, read_folder, read_standard_input, read_texts_file
 from isodepth.texts.names import (
     RANDOM_STRINGS,
@@ -21,6 +22,8 @@ from isodepth.texts.names import (
     taken_apart,
 )
 from isodepth.texts.rows import HubRows, ListRows, Rows
+from isodepth.texts.sampling import ALL_ROWS, as_list
+from isodepth.texts.text_set import TextSet
 
 N_RANDOM_STRINGS = 2_048
 
@@ -43,6 +46,8 @@ class Origin:
     pairing : str or None
         Rows of two origins belong together by position where this is the same. None where only the
         user can know.
+    row_draw : str
+        Which rows of the pairing these are; see `TextSet`.
     in_order : bool
         Samples are taken from the front, because the texts are random already.
     max_chars : int or None
@@ -54,6 +59,7 @@ class Origin:
     changes: tuple[Change, ...] = ()
     provenance: dict[str, Any] = field(default_factory=dict)
     pairing: str | None = None
+    row_draw: str = ALL_ROWS
     in_order: bool = False
     max_chars: int | None = None
 
@@ -69,7 +75,7 @@ class Wanted:
     progress: Progress
 
 
-def origin_of(written: str | Path | Sequence[str], wanted: Wanted) -> Origin:
+def origin_of(written: str | Path | TextSet | Iterable[str], wanted: Wanted) -> Origin:
     """Return where the texts are that a user means.
 
     Raises
@@ -81,9 +87,19 @@ def origin_of(written: str | Path | Sequence[str], wanted: Wanted) -> Origin:
     TextsError, DownloadError
         If they cannot be read or fetched.
     """
+    if isinstance(written, TextSet):
+        _refuse_choice(wanted, "a TextSet", column=True)
+        return Origin(
+            name=written.name,
+            rows=ListRows(written.texts),
+            provenance=dict(written.provenance),
+            pairing=written.row_origin,
+            row_draw=written.row_draw,
+        )
     if not isinstance(written, (str, Path)):
         _refuse_choice(wanted, "a list", column=True)
-        return Origin(name="texts", rows=ListRows(written), provenance={"source": "a list in memory"})
+        texts = as_list(written)
+        return Origin(name="texts", rows=ListRows(texts), provenance={"source": "a list in memory"})
     if isinstance(written, str) and not written.strip():
         raise UnknownNameError("a text set was named by an empty string")
     said = taken_apart(written) if isinstance(written, str) else None
@@ -118,7 +134,8 @@ def _path(path: Path, wanted: Wanted) -> Origin:
         provenance: dict[str, Any] = {"source": "a folder of .txt files", "n_files": len(texts)}
     else:
         texts = read_texts_file(path, wanted.column)
-        provenance = {"source": "a file", "column": wanted.column}
+        provenance = {"source": "a file", "file": name, "sha256": sha256_of(path)}
+        provenance["column"] = wanted.column
     return Origin(name=name, rows=ListRows(texts), provenance=provenance)
 
 
@@ -160,7 +177,6 @@ def _hub(said: HubName, written: str, wanted: Wanted) -> Origin:
         name=written,
         rows=HubRows(dataset, column),
         provenance={"source": "hub", **exact, "column": column, "commit": dataset.commit},
-        pairing=f"{exact} {dataset.commit}",
     )
 
 
@@ -168,9 +184,15 @@ def _random_strings(said: RandomStringsName, written: str, wanted: Wanted) -> Or
     options = {**_defaults(random_strings), "seed": wanted.seed, **said.options}
     n = N_RANDOM_STRINGS if wanted.n is None else wanted.n
     texts = random_strings(max(n, 0), **options)
-    provenance = {"source": "generated", "options": options, "standing": "as in the paper"}
-    if set(said.options) - {"seed"}:
-        provenance["standing"] = "like the paper's, with other options"
+    is_papers = options == {**_defaults(random_strings), "seed": DEFAULT_SEED}
+    provenance = {
+        "source": "generated",
+        "options": options,
+        "author": "drawn at random",
+        "licence": "none needed",
+        "standing": PAPERS_OWN if is_papers else "like the paper's, with another seed or other options",
+        "cleaning": NOTHING_CHANGED,
+    }
     return Origin(
         name=written,
         rows=ListRows(texts),
@@ -181,16 +203,20 @@ def _random_strings(said: RandomStringsName, written: str, wanted: Wanted) -> Or
 
 
 def _control(said: ControlName, written: str, wanted: Wanted) -> Origin:
-    whole = origin_of(said.whole, wanted)
-    control = CONTROLS[said.control]
+    return controlled(origin_of(said.whole, wanted), said.control, said.options, name=written)
+
+
+def controlled(whole: Origin, name_of_control: str, options: Mapping[str, Any], *, name: str) -> Origin:
+    """Return the origin of texts whose rows are drawn from `whole` and then changed."""
+    control = CONTROLS[name_of_control]
     try:
-        change = control.make(**said.options)
+        change = control.make(**options)
     except ParameterError as error:
-        raise ParameterError(f"{written}: {error.message}", hint=error.hint) from error
-    made = {"control": said.control, "options": {**_defaults(control.make), **said.options}}
+        raise ParameterError(f"{name}: {error.message}", hint=error.hint) from error
+    made = {"control": name_of_control, "options": {**_defaults(control.make), **options}}
     return replace(
         whole,
-        name=written,
+        name=name,
         changes=(*whole.changes, change),
         provenance={**whole.provenance, "controls": [*whole.provenance.get("controls", []), made]},
     )

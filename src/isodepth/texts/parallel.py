@@ -6,7 +6,6 @@ that were.
 """
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 from isodepth.errors import DigestMismatchError, ParameterError
 from isodepth.texts.rows import ListRows
@@ -28,8 +27,11 @@ class Pairing:
     right: str
 
     def refuse_others(self, left: str | None, right: str | None) -> None:
-        """Raise `DigestMismatchError` unless these are the declared digests, in this order."""
-        if (left, right) == (self.left, self.right):
+        """Raise `DigestMismatchError` unless these are the declared digests, in this order.
+
+        A digest that is not known, as of neighbors from arrays, is the caller's word.
+        """
+        if left in (None, self.left) and right in (None, self.right):
             return
         turned = (right, left) == (self.left, self.right)
         raise DigestMismatchError(
@@ -43,7 +45,8 @@ class Pairing:
 class ParallelTexts:
     """Two text sets of equal length, row i of one belonging to row i of the other.
 
-    Make one with `load_parallel_texts` or `ParallelTexts.of`.
+    Make one with `load_parallel_texts` or `ParallelTexts.of`, which refuse what is known not to belong
+    together.
 
     Parameters
     ----------
@@ -63,12 +66,20 @@ class ParallelTexts:
         Raises
         ------
         ParameterError
-            If the two have not the same number of texts.
+            If the two have not the same number of texts, come from sets whose rows are known not to
+            belong together, or are other rows of such sets.
         """
+        refuse_unpaired(left.name, right.name, (left.row_origin, right.row_origin))
         if len(left) != len(right):
             raise ParameterError(
                 f"{left.name} and {right.name} cannot be parallel: {len(left):,} texts against "
                 f"{len(right):,}"
+            )
+        if left.row_draw != right.row_draw:
+            raise ParameterError(
+                f"{left.name} and {right.name} are not parallel: other rows were drawn on the left "
+                "than on the right",
+                hint="draw both together, with load_parallel_texts or ParallelTexts.sample.",
             )
         if left.name == right.name and left.digest != right.digest:
             left = replace(left, name=f"{left.name} (left)")
@@ -99,8 +110,16 @@ class ParallelTexts:
         sampling = Sampling(n=n, seed=seed, min_chars=min_chars, max_chars=max_chars, dedupe=dedupe)
         columns = [ListRows(self.left.texts), ListRows(self.right.texts)]
         sample = draw(columns, sampling, name=f"{self.left.name} and {self.right.name}")
-        record: dict[str, Any] = sample.record
         return ParallelTexts(
-            left=self.left.from_sample(sample.texts[0], record),
-            right=self.right.from_sample(sample.texts[1], record),
+            left=self.left.from_sample(sample, 0), right=self.right.from_sample(sample, 1)
+        )
+
+
+def refuse_unpaired(left: str, right: str, origins: tuple[str | None, str | None]) -> None:
+    """Raise `ParameterError` where the rows of two sets are known not to belong together."""
+    if None not in origins and origins[0] != origins[1]:
+        raise ParameterError(
+            f"{left} and {right} are not parallel: their rows do not belong together",
+            hint="parallel are handbook-en and handbook-de, books-en and books-de, and a set and its "
+            "controls; of files, lists and hub data sets, naming two together declares it.",
         )

@@ -6,7 +6,9 @@ changes the sample only where it drops something, and of a data set on disk only
 looked at are read. This is also the order of the paper's pipeline (shuffle, filter, take).
 """
 
-from collections.abc import Mapping, Sequence
+import hashlib
+import operator
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +20,8 @@ from isodepth.texts.rows import ListRows, Rows
 MOST_TEXTS_WHOLE = 1_000_000
 """More than this are not read unless a number is asked for."""
 CHUNK_ROWS = 2_048
+ALL_ROWS = "all"
+"""The `row_draw` of texts of which none was left out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,12 +51,14 @@ class Sampling:
     allow_fewer: bool = False
 
     def __post_init__(self) -> None:
-        if self.seed < 0:
-            raise ParameterError(f"seed must be at least 0; got {self.seed}")
-        for name in ("min_chars", "max_chars"):
+        for name, least in (("n", None), ("seed", 0), ("min_chars", 0), ("max_chars", 0)):
             value = getattr(self, name)
-            if value is not None and value < 0:
-                raise ParameterError(f"{name} must be at least 0; got {value}")
+            if value is None and name != "seed":
+                continue
+            object.__setattr__(self, name, whole_number(value, name))  # NumPy's integers are no JSON
+            if least is not None and value < least:
+                raise ParameterError(f"{name} must be at least {least}; got {value}")
+        object.__setattr__(self, "dedupe", bool(self.dedupe))
         if None not in (self.min_chars, self.max_chars) and self.min_chars > self.max_chars:  # type: ignore[operator]
             raise ParameterError(
                 f"min_chars = {self.min_chars:,} is above max_chars = {self.max_chars:,}: no text fits"
@@ -113,6 +119,8 @@ def draw(columns: Sequence[Rows], sampling: Sampling, *, name: str, in_order: bo
             f"{name} has {total:,} texts; say how many to sample",
             hint="the paper takes 2,048: -n 2048, or n=2048 in Python.",
         )
+    if total < 2 and (n is None or n >= 2):
+        raise TextsError(f"{name}: expected at least 2 texts, got {total}")
     if n is not None and (n < 2 or (n > total and not sampling.allow_fewer)):
         raise ParameterError(
             f"{name}: n = {n:,} texts were asked for; expected 2 <= n <= {total:,}, the number of its "
@@ -220,6 +228,55 @@ class _Walk:
                     f"{self._name}: row {listed(rows)}: a lone surrogate is not valid Unicode"
                 )
             raise TextsError(f"{self._name}: not a string in row {listed(rows)} (rows count from 1)")
+
+
+def refuse_too_few(sample: Sample, *, name: str) -> None:
+    """Raise `TextsError` if fewer than two texts are left, saying what was left out."""
+    if len(sample.rows) < 2:
+        why = dropped_in_words(sample.record)
+        raise TextsError(
+            f"{name}: expected at least 2 texts, got {len(sample.rows)}"
+            + (f"; {why} left out" if why else "")
+        )
+
+
+def as_list(texts: object) -> list[Any]:
+    """Return texts in memory as a list, by position, whatever holds them.
+
+    Raises
+    ------
+    TextsError
+        If they are one string, or nothing that has an order.
+    """
+    if isinstance(texts, str):
+        raise TextsError("texts: expected a list of texts, got one string")
+    if isinstance(texts, (bytes, Mapping, Set)) or not isinstance(texts, Iterable):
+        raise TextsError(f"texts: expected a list of texts, got a {type(texts).__name__}")
+    if hasattr(texts, "columns"):
+        raise TextsError("texts: expected a list of texts, got a table; pass one of its columns")
+    return [str(text) if isinstance(text, str) else text for text in texts]  # of NumPy's strings too
+
+
+def whole_number(value: object, name: str) -> int:
+    """Return an integer of any kind as Python's own.
+
+    Raises
+    ------
+    ParameterError
+        If it is none.
+    """
+    try:
+        return operator.index(value)  # type: ignore[arg-type]
+    except TypeError as error:
+        raise ParameterError(f"{name} must be a whole number; got {value!r}") from error
+
+
+def draw_after(before: str, rows: Sequence[int], *, of: int) -> str:
+    """Return what names the rows that are left after drawing `rows` of those that `before` names."""
+    if list(rows) == list(range(of)):
+        return before
+    data = np.asarray(rows, dtype=np.int64).tobytes()
+    return hashlib.sha256(f"{before} {of} ".encode() + data).hexdigest()[:32]
 
 
 def n_characters(text: object) -> int:

@@ -9,13 +9,23 @@ False
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from isodepth.errors import TextsError
 from isodepth.texts.rows import ListRows
-from isodepth.texts.sampling import Sampling, draw, dropped_in_words, refuse_unusable
+from isodepth.texts.sampling import (
+    ALL_ROWS,
+    Sample,
+    Sampling,
+    as_list,
+    draw,
+    draw_after,
+    dropped_in_words,
+    refuse_too_few,
+    refuse_unusable,
+)
 
 
 def texts_digest(texts: Sequence[str]) -> str:
@@ -46,17 +56,24 @@ class TextSet:
         `texts_digest` of `texts`.
     provenance : mapping
         Where they come from: source, sums, sampling.
+    row_origin : str or None
+        What the rows are, where that is known: equal for sets whose rows belong together by position
+        before any was drawn.
+    row_draw : str
+        Which of these rows, in which order: equal where the same were drawn.
     """
 
     name: str
     texts: tuple[str, ...]
     digest: str
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    row_origin: str | None = None
+    row_draw: str = ALL_ROWS
 
     @classmethod
     def of(
         cls,
-        texts: Sequence[str],
+        texts: Iterable[str],
         *,
         name: str = "texts",
         provenance: Mapping[str, Any] | None = None,
@@ -69,14 +86,19 @@ class TextSet:
             If there are fewer than two texts, or some are empty, not strings, or cannot be written
             as UTF-8; the rows (from 1) are listed.
         """
-        if isinstance(texts, str):
-            raise TextsError("texts: expected a list of texts, got one string")
-        refuse_unusable(ListRows(texts), name=name)
-        return cls.of_checked(texts, name=name, provenance=provenance)
+        listed_texts = as_list(texts)
+        refuse_unusable(ListRows(listed_texts), name=name)
+        return cls.of_checked(listed_texts, name=name, provenance=provenance)
 
     @classmethod
     def of_checked(
-        cls, texts: Sequence[str], *, name: str, provenance: Mapping[str, Any] | None
+        cls,
+        texts: Sequence[str],
+        *,
+        name: str,
+        provenance: Mapping[str, Any] | None,
+        row_origin: str | None = None,
+        row_draw: str = ALL_ROWS,
     ) -> "TextSet":
         """Return the text set of texts that `isodepth.texts.sampling.draw` gave."""
         if len(texts) < 2:
@@ -86,6 +108,8 @@ class TextSet:
             texts=tuple(texts),
             digest=texts_digest(texts),
             provenance=dict(provenance or {}),
+            row_origin=row_origin,
+            row_draw=row_draw,
         )
 
     def sample(
@@ -124,13 +148,19 @@ class TextSet:
         """
         sampling = Sampling(n=n, seed=seed, min_chars=min_chars, max_chars=max_chars, dedupe=dedupe)
         sample = draw([ListRows(self.texts)], sampling, name=self.name)
-        return self.from_sample(sample.texts[0], sample.record)
+        return self.from_sample(sample)
 
-    def from_sample(self, texts: Sequence[str], record: Mapping[str, Any]) -> "TextSet":
+    def from_sample(self, sample: Sample, column: int = 0) -> "TextSet":
         """Return the text set of some of these texts; how they were drawn joins the provenance."""
-        steps = [*self.provenance.get("sampling", []), {**record, "from_digest": self.digest}]
+        refuse_too_few(sample, name=self.name)
+        record = {**sample.record, "from_digest": self.digest}
+        steps = [*self.provenance.get("sampling", []), record]
         return TextSet.of_checked(
-            texts, name=self.name, provenance={**self.provenance, "sampling": steps}
+            sample.texts[column],
+            name=self.name,
+            provenance={**self.provenance, "sampling": steps},
+            row_origin=self.row_origin,
+            row_draw=draw_after(self.row_draw, sample.rows, of=len(self)),
         )
 
     def __len__(self) -> int:
