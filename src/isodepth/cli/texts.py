@@ -127,10 +127,11 @@ def _drawn(rows: list[list[str]]) -> str:
     console = Console(width=max(width, LEAST_WIDTH_OF_NUMBERS), highlight=False)
     with console.capture() as printed:
         console.print(table)
-    lines = [line.rstrip() for line in printed.get().strip("\n").split("\n")]
+    # the frame's first line is blank
+    lines = [line.rstrip() for line in printed.get().rstrip().split("\n")][1:]
     if not is_wide:
         lines += ["What they stand for:", *(f"  {row[0]}, {row[1]}: {row[-1]}" for row in rows)]
-    return "\n".join(lines).strip()
+    return "\n".join(lines)
 
 
 for command in (show_command, fetch_command):
