@@ -7,6 +7,7 @@ nothing else.
 
 import difflib
 import importlib.util
+import operator
 from collections.abc import Iterable, Sequence
 
 
@@ -101,3 +102,19 @@ def require(package: str, *, extra: str) -> None:
         raise MissingPackageError(
             f"{package} is not installed", hint=f"pip install 'isodepth[{extra}]' brings it."
         )
+
+
+def whole_number(value: object, name: str) -> int:
+    """Return an integer of any kind, NumPy's for example, as Python's own.
+
+    Raises
+    ------
+    ParameterError
+        If it is none; True and False are none.
+    """
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        return operator.index(value)  # type: ignore[arg-type]
+    except TypeError as error:
+        raise ParameterError(f"{name} must be a whole number; got {value!r}") from error

@@ -21,7 +21,7 @@ from isodepth.activations.result import EXTRACTION_VERSION
 from isodepth.affinity import AFFINITY_VERSION, AffinityMatrix, affinity_matrix
 from isodepth.affinity.matrix import check_measure
 from isodepth.comparison import Comparison
-from isodepth.errors import ParameterError, listed
+from isodepth.errors import ParameterError, listed, whole_number
 from isodepth.models import ModelSource, has_chat_template, resolve_model
 from isodepth.neighbors import NEIGHBORS_VERSION, Neighbors, nearest_neighbors
 from isodepth.neighbors.exact import check_k, check_metric
@@ -33,7 +33,6 @@ from isodepth.statistics import (
 )
 from isodepth.store import ResumableArray, Store, content_key
 from isodepth.texts import ParallelTexts, TextSet, load_parallel_texts, load_texts
-from isodepth.texts.sampling import whole_number
 
 STORED_K = 100
 """Neighbors kept per text, if there are as many: any k up to this needs no model."""

@@ -73,7 +73,7 @@ def test_right_texts_are_read_by_the_right_model(
     assert summary["texts"]["name"] == "english.txt"
     assert summary["right_texts"]["name"] == "german.txt"
     assert "layers of tiny-llama on english.txt (up) against layers of tiny-chat on german.txt" in said
-    assert "29 parallel texts of english.txt (left) and german.txt (right), k = 5" in said
+    assert "29 parallel texts of english.txt and german.txt, k = 5" in said
 
 
 def test_columns_of_a_table_give_what_two_files_give(
@@ -226,14 +226,14 @@ def test_a_control_of_a_file_is_compared_with_the_file_itself(
     assert summary["right_texts"]["name"] == control
     (made,) = summary["right_texts"]["provenance"]["controls"]
     assert (made["control"], made["options"]) == ("shuffled-words", {"seed": 3})
-    assert f"parallel texts of english.txt (left) and {control} (right)" in said
+    assert f"parallel texts of english.txt and {control}" in said
 
 
 def test_texts_that_a_control_does_not_change_are_counted(compared: Compared, tmp_path: Path) -> None:
     path = tmp_path / "texts.txt"
     path.write_text("\n".join([*ENGLISH, "w1", "w2"]))
     said, _, _ = compared("--texts", f"shuffled-words({path})")
-    (note,) = (line for line in said.splitlines() if "came out of the control unchanged" in line)
+    (note,) = (line for line in said.splitlines() if "came out of shuffled-words unchanged" in line)
     assert 2 <= int(note.removeprefix("note: ").split()[0]) < N_TEXTS
 
 
@@ -249,7 +249,7 @@ def test_a_caesar_cipher_of_a_file_is_read(compared: Compared, english: Path, tm
 @pytest.mark.parametrize(
     ("standing", "note"),
     [
-        ("stand-in for the paper's words", "note: tiny-set is a stand-in for the paper's words.\n"),
+        ("stand-in for the paper's words", "note: tiny-set: stand-in for the paper's words.\n"),
         ("the paper's own", None),
     ],
 )

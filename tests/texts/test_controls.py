@@ -609,3 +609,35 @@ def test_single_letters_can_be_enciphered(tmp_path: Path):
     path = tmp_path / "letters.txt"
     path.write_text("\n".join(string.ascii_lowercase))
     assert len(load_texts(f"caesar({path})")) == 26
+
+
+@pytest.mark.parametrize("seed", range(97))
+def test_what_becomes_a_space_is_rare(seed: int):
+    change = caesar(seed=seed)
+    (before,) = [character for character in PRINTABLE if change(character) == " "]
+    assert before in "\\^`{|}~"
+
+
+@pytest.mark.parametrize(
+    ("text", "n", "cut"),
+    [
+        ("हिन्दी में लिखा", 1, "हिन्दी"),
+        ("ภาษาไทย ดี", 2, "ภาษาไทย ดี"),
+        ("cafe\u0301s, yes", 1, "cafe\u0301s"),
+        ("\U0001f469\u200d\U0001f467 ok", 1, "\U0001f469\u200d\U0001f467"),
+    ],
+)
+def test_combining_marks_and_joiners_belong_to_their_word(text: str, n: int, cut: str):
+    assert truncated_to_n_tokens(n=n)(text) == cut
+
+
+def test_a_control_that_leaves_nothing_of_a_text_says_so():
+    with pytest.raises(TextsError) as caught:
+        load_texts("caesar(random-strings(length=1, alphabet='abcdefghijklmnop^`{|}~'))", 256)
+    assert "the control leaves white space only of" in caught.value.message
+    assert caught.value.hint.startswith("use another seed")
+
+
+def test_a_control_stands_for_nothing_by_itself():
+    standing = load_texts("caesar(shuffled-words(random-strings))", 7).provenance["standing"]
+    assert standing == "made from random-strings (the paper's own)"

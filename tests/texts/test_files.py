@@ -585,3 +585,25 @@ def test_standard_input_is_read_once_only(standard_input: Callable[[bytes], None
     with pytest.raises(TextsError, match="standard input can be read once only") as caught:
         load_parallel_texts("-", right)
     assert caught.value.hint == "put one side into a file."
+
+
+@pytest.mark.parametrize(
+    ("encoding", "told", "name"),
+    [
+        ("utf-32", "UTF-32", "UTF-32"),
+        ("utf-16-le", "UTF-16", "UTF-16LE"),
+        ("utf-16-be", "UTF-16", "UTF-16BE"),
+    ],
+)
+def test_the_hint_converts_what_the_file_is(tmp_path: Path, encoding: str, told: str, name: str):
+    path = written(tmp_path, "a.txt", "some words\nand more\n".encode(encoding))
+    with pytest.raises(TextsError, match=told) as caught:
+        read_texts_file(path)
+    assert caught.value.hint == f"convert it first: iconv -f {name} -t utf-8 OLD > NEW."
+
+
+def test_hidden_files_and_folders_are_left_out(tmp_path: Path):
+    for name in ("a.txt", ".b.txt", ".hidden/c.txt", "sub/D.TXT", "sub/.ipynb_checkpoints/d.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / name).write_text(name)
+    assert read_folder(tmp_path) == ["a.txt", "sub/D.TXT"]

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import pandas
+import pyarrow
 import pytest
 
-from isodepth.errors import ParameterError, TextsError, UnknownNameError
+from isodepth.errors import ParameterError, TextsError, UnknownNameError, whole_number
 from isodepth.texts import TextSet, controlled_texts, load_parallel_texts, load_texts
-from isodepth.texts.sampling import as_list, whole_number
+from isodepth.texts.sampling import as_list
 
 TEXTS = ["one text", "two texts", "three texts", "four texts", "five texts"]
 
@@ -26,6 +27,7 @@ TEXTS = ["one text", "two texts", "three texts", "four texts", "five texts"]
         pandas.Series(TEXTS, index=[4, 3, 2, 1, 0]),
         pandas.Series(TEXTS, index=[7, 8, 9, 10, 11]),
         pandas.Series(TEXTS, index=list("edcba")),
+        pyarrow.array(TEXTS),
     ],
     ids=lambda held: type(held).__name__,
 )
@@ -50,6 +52,9 @@ def test_a_generator_is_read_once() -> None:
         (b"one two", "a bytes"),
         (None, "a NoneType"),
         (7, "a int"),
+        (bytearray(b"one"), "a bytearray"),
+        (np.array("one"), "a ndarray"),
+        (np.array([TEXTS]), "a ndarray"),
         (pandas.DataFrame({"text": TEXTS}), "a table; pass one of its columns"),
     ],
 )
@@ -68,7 +73,7 @@ def test_a_text_set_can_be_loaded_again_with_what_is_known_of_it() -> None:
 def test_numbers_may_be_of_numpy_and_must_be_whole() -> None:
     for kind in (int, np.int64, np.uint8):
         assert type(whole_number(kind(3), "n")) is int
-    for wrong in (2.5, "3", [3], None, float("nan")):
+    for wrong in (2.5, "3", [3], None, float("nan"), True, np.bool_(True)):
         with pytest.raises(ParameterError, match="^n must be a whole number; got "):
             whole_number(wrong, "n")
 
@@ -78,10 +83,14 @@ def test_a_sample_by_numbers_of_numpy_is_recorded_as_json() -> None:
     code = (
         "import json, numpy as np; from isodepth.texts import load_texts; i = np.int64; "
         "texts = load_texts(['one', 'three', 'five', 'five'], n=i(2), seed=i(3), min_chars=i(1), "
-        "max_chars=i(9), dedupe=np.bool_(True)); print(json.dumps(dict(texts.provenance)))"
+        "max_chars=i(9), dedupe=np.bool_(True)); print(json.dumps(dict(texts.provenance))); "
+        "made = load_texts('random-strings', n=i(5), seed=i(1234)); "
+        "print(json.dumps(dict(made.provenance)), made.row_origin)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout)["sampling"][0]["min_chars"] == 1
+    sampled, made = done.stdout.splitlines()
+    assert json.loads(sampled)["sampling"][0]["min_chars"] == 1
+    assert "int64" not in made
 
 
 def test_what_filters_left_out_is_told_where_too_few_remain() -> None:
@@ -106,3 +115,32 @@ def test_a_control_of_texts_in_memory_is_parallel_to_them() -> None:
         controlled_texts(TEXTS, "cesar")
     with pytest.raises(ParameterError, match="caesar: ending is no option of it; it has seed"):
         controlled_texts(TEXTS, "caesar", ending="x")
+
+
+def test_a_control_of_a_control_counts_its_own_unchanged_texts() -> None:
+    once = controlled_texts(TEXTS, "caesar")
+    twice = controlled_texts(once, "truncated-to-n-tokens", n=1)
+    assert [made["control"] for made in twice.provenance["controls"]] == [
+        "caesar",
+        "truncated-to-n-tokens",
+    ]
+    assert all("n_unchanged" in made for made in twice.provenance["controls"])
+    with pytest.raises(ParameterError, match="truncated-to-n-tokens changes none of the 5 texts"):
+        controlled_texts(once, "truncated-to-n-tokens", n=50)
+    # of a sample it is not known how many of its texts are unchanged
+    assert "n_unchanged" not in twice.sample(3).provenance["controls"][1]
+
+
+@pytest.mark.parametrize(
+    ("control", "options", "message"),
+    [
+        ("caesar", {"seed": 3.0}, "seed must be a whole number; got 3.0"),
+        ("caesar", {"seed": -1}, "caesar: seed must be at least 0; got -1"),
+        ("same-ending", {"ending": 5}, "same-ending: ending must be a string; got 5"),
+        ("truncated-to-n-tokens", {}, "truncated-to-n-tokens: after how many tokens? n is missing"),
+    ],
+)
+def test_options_of_a_control_are_checked(control: str, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ParameterError) as caught:
+        controlled_texts(TEXTS, control, **options)
+    assert caught.value.message == message

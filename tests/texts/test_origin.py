@@ -39,7 +39,7 @@ def test_files_and_folders_are_found_as_written_and_as_paths(here: Path, written
         origin = found(form)
         assert origin.rows.take(range(3)) == TEXTS
         assert origin.name == Path(written).name
-        assert origin.pairing is None
+        assert origin.row_origin is None
 
 
 def test_the_home_folder_may_be_written_short(here: Path, monkeypatch: pytest.MonkeyPatch):

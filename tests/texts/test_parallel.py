@@ -330,3 +330,27 @@ def test_two_sides_of_one_name_are_told_apart(pairs_file: Path):
     assert same.left.name == same.right.name == "texts"
     files = ParallelTexts.of(TextSet.of(ENGLISH, name="en"), TextSet.of(GERMAN, name="de"))
     assert (files.left.name, files.right.name) == ("en", "de")
+
+
+def test_a_list_of_ones_own_may_be_declared_parallel_to_a_sample(tiny_sets: dict[str, int]):
+    sample = load_texts("news", tiny_sets["news"] - 1)
+    upper = [text.upper() for text in sample.texts]
+    for pair in (
+        ParallelTexts.of(sample, TextSet.of(upper)),
+        ParallelTexts.of(TextSet.of(upper), sample),
+        load_parallel_texts(sample, upper),
+        load_parallel_texts(upper, sample),
+    ):
+        again = pair.sample(2)
+        assert {again.left.texts[0].upper(), again.right.texts[0].upper()} == {
+            again.left.texts[0].upper()
+        }
+        assert load_parallel_texts(pair.left, pair.right, 2).pairing == again.pairing
+
+
+def test_a_pair_cannot_be_made_around_the_checks(tiny_sets: dict[str, int]):
+    left, right = load_texts(ENGLISH, 11), load_texts(GERMAN, 7)
+    with pytest.raises(ParameterError, match="cannot be parallel: 11 texts against 7"):
+        ParallelTexts(left=left, right=right)
+    with pytest.raises(ParameterError, match="their rows do not belong together"):
+        ParallelTexts(left=load_texts("news"), right=load_texts("wikipedia"))

@@ -305,7 +305,10 @@ def test_where_fewer_are_allowed_the_texts_do_not_depend_on_the_seed():
 def test_fewer_than_two_are_never_allowed():
     with pytest.raises(ParameterError, match=r"n = 1 texts were asked for; expected 2 <= n <= 23"):
         load_texts(TEXTS, 1, allow_fewer=True)
-    with pytest.raises(TextsError, match=r"^texts: expected at least 2 texts, got 1; 10 shorter than 12 characters left out$"):
+    with pytest.raises(
+        TextsError,
+        match=r"^texts: expected at least 2 texts, got 1; 10 shorter than 12 characters left out$",
+    ):
         load_texts(MIXED, 7, allow_fewer=True, min_chars=12)
 
 

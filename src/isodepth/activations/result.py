@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from isodepth.axes import ActivationValues
-from isodepth.errors import ActivationsError, ParameterError, listed
+from isodepth.errors import ActivationsError, ParameterError, listed, whole_number
 
 EXTRACTION_VERSION = 1
 """Raise it when the same model, texts and options would give other values."""
@@ -52,6 +52,8 @@ class ExtractionOptions:
         ):
             if value not in known:
                 raise ParameterError(f"{what} must be one of {listed(list(known))}; got {value!r}")
+        if self.max_tokens is not None:
+            object.__setattr__(self, "max_tokens", whole_number(self.max_tokens, "max_tokens"))
         if self.max_tokens is not None and self.max_tokens < 1:
             raise ParameterError(f"max_tokens must be at least 1; got {self.max_tokens}")
 

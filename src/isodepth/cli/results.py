@@ -49,7 +49,7 @@ def print_comparison(comparison: "Comparison", paths: list[Path]) -> None:
     texts = comparison.texts
     read = f"texts of {texts.left.name}"
     if comparison.is_parallel:
-        read = f"parallel texts of {texts.left.name} (left) and {texts.right.name} (right)"
+        read = f"parallel texts of {texts.left.name} and {texts.right.name}"
     options = comparison.left_options
     click.echo(
         f"{matrix.n_texts:,} {read}, k = {matrix.k}, mutual k-NN, cosine, capture {options.capture}, "
@@ -68,8 +68,6 @@ def _p(value: float) -> str:
 
 def _cautions(comparison: "Comparison") -> list[str]:
     """Return what a reader should know of the texts: what they are, drops, copies, cuts, wrapping."""
-    from isodepth.texts.origin import named_set
-
     notes: list[str] = []
     sets = [comparison.texts.left, *([comparison.texts.right] if comparison.is_parallel else [])]
     told: set[str] = set()
@@ -77,19 +75,22 @@ def _cautions(comparison: "Comparison") -> list[str]:
         standing = str(texts.provenance.get("standing", ""))
         if "stand-in" in standing and standing not in told:
             told.add(standing)
-            made = "controls" in texts.provenance
-            base = named_set(texts.name) if made else texts.name
-            notes.append(
-                f"{base}{f', from which {texts.name} is made,' if made else ''} is a {standing}."
-            )
-    notes += [f"{sets[0].name}: {words}." for words in sets[0].left_out]
+            notes.append(f"{texts.name}: {standing}.")
+    notes += [f"{' and '.join(texts.name for texts in sets)}: {words}." for words in sets[0].left_out]
+    plain = [comparison.left_options, comparison.right_options]
+    at_the_end = all(options.pooling == "last" and not options.chat for options in plain)
     for texts in sets:
         blank = sum(text[-1].isspace() for text in texts.texts)
-        if blank:
-            notes.append(f"{blank:,} texts of {texts.name} end in white space, their last token.")
-        same = sum(made.get("n_unchanged", 0) for made in texts.provenance.get("controls", []))
-        if same:
-            notes.append(f"{same:,} texts of {texts.name} came out of the control unchanged.")
+        if blank and at_the_end:
+            notes.append(
+                f"{blank:,} texts of {texts.name} end in white space, which may be their last token."
+            )
+        for made in texts.provenance.get("controls", []):
+            if made.get("n_unchanged"):
+                notes.append(
+                    f"{made['n_unchanged']:,} texts of {texts.name} came out of {made['control']} "
+                    "unchanged."
+                )
         copies = texts.n_duplicates
         if copies:
             notes.append(

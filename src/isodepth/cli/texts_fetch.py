@@ -27,8 +27,11 @@ def fetch_command(names: tuple[str, ...], source: str | None, file: Path | None)
     from isodepth.texts import fetch_texts
     from isodepth.texts.catalogue import catalogue_entry
 
-    for name in names:
-        catalogue_entry(name, source)  # a misspelled name is told before anything is fetched
+    # what cannot be is told before anything is fetched
+    entries = [catalogue_entry(name, source)[1] for name in names]
+    pins = {getattr(entry.texts, "pin", None) for entry in entries}
+    if file is not None and len(pins) > 1:
+        raise click.UsageError("--from takes one package, and these sets come from several")
     with ProgressDisplay() as progress:
         for name in names:
             fetch_texts(name, source=source, file=file, progress=progress)

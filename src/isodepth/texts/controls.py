@@ -28,10 +28,12 @@ RANDOM_LENGTH = 100
 DEFAULT_SEED = 1234
 SAME_ENDING = "That is all there is to say."
 
+JOINERS = frozenset("\u200c\u200d")
+RARE_MARKS = frozenset("\\^`{|}~")
 PLACES_OF_LATIN_1 = 0x100
 PLACES_TOGETHER = 128
 MOST_RANDOM_CHARACTERS = 1_000_000_000
-_SENTENCE_END = re.compile(r"(?<=[.!?])([\"'”’)\]]*)(\s+)|([^\S\n]*\n\s*)")
+_SENTENCE_END = re.compile(r"(?<=[.!?])([\"'”’)\]]*)(\s+)|((?<![^\S\n])[^\S\n]*\n\s*)")
 _WORD_OR_MARK = re.compile(r"\w+|[^\w\s]")
 
 
@@ -95,11 +97,11 @@ def caesar(*, seed: int = DEFAULT_SEED, characters: str = "all") -> Change:
         Of the permutation.
     characters : {"all", "letters"}
         "all": the 95 printable characters of ASCII, the space among them, are permuted, and those of
-        Latin-1 among themselves; what becomes a space is a punctuation mark, so that no word turns into
-        nothing. "letters": the letters a-z, capitals alike, and the accented letters of Latin-1; words
-        keep their boundaries and texts their punctuation. Either way, letters and digits of other
-        scripts are permuted among those of their kind in the same 128 places of Unicode; everything
-        else stays.
+        Latin-1 among themselves; what becomes a space is a rare mark, so that no word turns into
+        nothing and few texts end in a space. "letters": the letters a-z, capitals alike, and those of
+        Latin-1 that have both cases; words keep their boundaries and texts their punctuation. Either
+        way, letters of other scripts, and with "all" digits, are permuted among those of their kind in
+        the same 128 places of Unicode (in the version that Python knows); everything else stays.
 
     Raises
     ------
@@ -118,7 +120,7 @@ def caesar(*, seed: int = DEFAULT_SEED, characters: str = "all") -> Change:
     if characters == "all":
         ring = _shuffled(printable, generator)
         ring.remove(" ")
-        mark = next(place for place, c in enumerate(ring) if not c.isalnum())
+        mark = next(place for place, c in enumerate(ring) if c in RARE_MARKS)
         ring.insert(mark + 1, " ")
         table = _each_to_the_next(ring) | _each_to_the_next(_shuffled(latin, generator))
     elif characters == "letters":
@@ -229,9 +231,10 @@ def truncated_to_n_tokens(*, n: int, tokenizer: str | None = None) -> Change:
     n : int
         At least 1.
     tokenizer : str, optional
-        A model, as `load_model` takes it, whose tokens count. Where it is left out, a token is a word
-        or a punctuation mark, whatever the models: then all models read the same texts. A character
-        that is several tokens is kept or cut whole; the first one is always kept.
+        A model, as `load_model` takes it, whose tokens count. Where it is left out, a token is a word,
+        with its combining marks and joiners, or a punctuation mark, whatever the models: then all
+        models read the same texts. A character that is several tokens is kept or cut whole; the first
+        that is not white space is always kept.
 
     Raises
     ------
@@ -247,18 +250,28 @@ def truncated_to_n_tokens(*, n: int, tokenizer: str | None = None) -> Change:
         if len(found) <= n:
             return text
         # what is left may be cut into other tokens than before, so it is counted again
-        for end in sorted({end for end in found[:n] if 0 < end < len(text)}, reverse=True):
-            if len(ends(text[:end])) <= n:
+        for end in sorted({end for end in found[:n] if text[:end].strip()}, reverse=True):
+            if end < len(text) and len(ends(text[:end])) <= n:
                 return text[:end]
-        return text[:1]
+        return text[: len(text) - len(text.lstrip()) + 1]
 
     return change
 
 
 def _word_ends(text: str) -> list[int]:
-    ends = [match.end() for match in _WORD_OR_MARK.finditer(text)]
-    # a combining mark belongs to the character before it
-    return [end for end in ends if not unicodedata.combining(text[end : end + 1] or " ")]
+    ends: list[int] = []
+    for match in _WORD_OR_MARK.finditer(text):
+        start, end = match.span()
+        if ends and ends[-1] == start and (_joins(text[start]) or _joins(text[start - 1])):
+            ends[-1] = end
+        else:
+            ends.append(end)
+    return ends
+
+
+def _joins(character: str) -> bool:
+    """Return whether a character belongs to the word before it, and what follows it too."""
+    return character in JOINERS or unicodedata.category(character).startswith("M")
 
 
 def _token_ends(name: str) -> Callable[[str], list[int]]:

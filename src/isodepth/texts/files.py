@@ -18,20 +18,28 @@ from isodepth.errors import TextsError, UnknownNameError, listed, nearest_names
 
 DEFAULT_COLUMN = "text"
 LOOKED_AT_BYTES = 4_096
+WIDE_MARKS = {
+    codecs.BOM_UTF32_LE: "UTF-32",  # begins like that of UTF-16, so it is looked for first
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
 
 
 def decoded(data: bytes, path: Path | str) -> str:
     """Return UTF-8 bytes as text without a byte-order mark; the error names line and byte."""
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise TextsError(
-            f"{path}: not UTF-8 at line 1, byte 0 of the file: it begins with the mark of UTF-16",
-            hint="convert it first: iconv -f utf-16 -t utf-8 OLD > NEW.",
-        )
+    for mark, wide in WIDE_MARKS.items():
+        if data.startswith(mark):
+            raise TextsError(
+                f"{path}: not UTF-8 at line 1, byte 0 of the file: it begins with the mark of {wide}",
+                hint=f"convert it first: iconv -f {wide} -t utf-8 OLD > NEW.",
+            )
     body = data.removeprefix(codecs.BOM_UTF8)
-    if _looks_like_utf_16(body):
+    unmarked = _utf_16_without_mark(body)
+    if unmarked is not None:
         raise TextsError(
             f"{path}: not UTF-8 at line 1, byte 0 of the file: every other byte is 0, as in UTF-16",
-            hint="convert it first: iconv -f utf-16le -t utf-8 OLD > NEW.",
+            hint=f"convert it first: iconv -f {unmarked} -t utf-8 OLD > NEW.",
         )
     try:
         return body.decode("utf-8")
@@ -45,12 +53,14 @@ def decoded(data: bytes, path: Path | str) -> str:
         ) from error
 
 
-def _looks_like_utf_16(data: bytes) -> bool:
-    """Return whether every other byte is 0 and those between are not, as of Latin letters in UTF-16."""
+def _utf_16_without_mark(data: bytes) -> str | None:
+    """Return which UTF-16 bytes look like: every other one 0 and those between not; else None."""
     start = data[:LOOKED_AT_BYTES]
     even, odd = start[::2], start[1::2]
-    n_zero = sorted((even.count(0), odd.count(0)))
-    return len(odd) > 1 and n_zero[1] > 0.9 * len(odd) and n_zero[0] < 0.1 * len(odd)
+    n_even, n_odd = even.count(0), odd.count(0)
+    if len(odd) < 2 or max(n_even, n_odd) <= 0.9 * len(odd) or min(n_even, n_odd) >= 0.1 * len(odd):
+        return None
+    return "UTF-16LE" if n_odd > n_even else "UTF-16BE"
 
 
 def _lines(data: bytes, path: Path | str) -> list[str]:
@@ -229,7 +239,7 @@ def read_texts_file(path: Path, column: str | None = None) -> list[str]:
 def read_folder(folder: Path) -> list[str]:
     """Return the texts of the .txt files of a folder and its sub-folders, one a file, by path.
 
-    Hidden files, whose names begin with a dot, are left out.
+    Hidden files and folders, whose names begin with a dot, are left out.
 
     Raises
     ------
@@ -240,7 +250,9 @@ def read_folder(folder: Path) -> list[str]:
         files = sorted(
             path
             for path in folder.rglob("*")
-            if path.suffix.lower() == ".txt" and not path.name.startswith(".") and path.is_file()
+            if path.suffix.lower() == ".txt"
+            and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+            and path.is_file()
         )
         texts = [decoded(path.read_bytes(), path) for path in files]
     except OSError as error:

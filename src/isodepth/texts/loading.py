@@ -3,14 +3,15 @@
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from isodepth.errors import ParameterError, UnknownNameError, listed
+from isodepth.errors import ParameterError, TextsError, UnknownNameError, listed, whole_number
 from isodepth.progress import Progress, no_progress
 from isodepth.sources import import_file
 from isodepth.texts.catalogue import OfflineTexts, catalogue_entry
 from isodepth.texts.controls import CONTROLS, DEFAULT_SEED
 from isodepth.texts.origin import Origin, Wanted, controlled, origin_of, refuse_two_readings
-from isodepth.texts.parallel import ParallelTexts, refuse_unpaired
+from isodepth.texts.parallel import ParallelTexts, is_unknown, refuse_unpaired
 from isodepth.texts.rows import ListRows
 from isodepth.texts.sampling import (
     Sample,
@@ -92,7 +93,7 @@ def load_texts(
         dedupe=dedupe,
         allow_fewer=allow_fewer,
     )
-    wanted = Wanted(column=column, source=source, n=n, seed=seed, progress=progress)
+    wanted = Wanted(column=column, source=source, n=sampling.n, seed=sampling.seed, progress=progress)
     origin = origin_of(name_or_path, wanted)
     sampling = _with_own_limit(sampling, origin)
     _check_whole(origin, sampling)
@@ -151,10 +152,15 @@ def load_parallel_texts(
         dedupe=dedupe,
         allow_fewer=allow_fewer,
     )
-    wanted = Wanted(column=column, source=source, n=n, seed=seed, progress=progress)
+    wanted = Wanted(column=column, source=source, n=sampling.n, seed=sampling.seed, progress=progress)
     one = origin_of(left, wanted)
     other = origin_of(right, replace(wanted, column=right_column))
-    refuse_unpaired(one.name, other.name, (one.pairing, other.pairing))
+    refuse_unpaired(one.name, other.name, (one.row_origin, other.row_origin))
+    if is_unknown(one) or is_unknown(other):
+        known = other if is_unknown(one) else one
+        one, other = (
+            replace(side, row_origin=known.row_origin, row_draw=known.row_draw) for side in (one, other)
+        )
     if len(one.rows) != len(other.rows):
         raise ParameterError(
             f"{one.name} and {other.name} cannot be parallel: {len(one.rows):,} texts against "
@@ -175,7 +181,7 @@ def load_parallel_texts(
     return ParallelTexts.of(_text_set(one, sample, 0, sampling), _text_set(other, sample, 1, sampling))
 
 
-def controlled_texts(texts: TextSet | Iterable[str], control: str, **options: str | int) -> TextSet:
+def controlled_texts(texts: TextSet | Iterable[str], control: str, **options: Any) -> TextSet:
     """Return a control made from texts in memory, as ``load_texts("caesar(news)")`` is from a name.
 
     Parameters
@@ -207,6 +213,16 @@ def controlled_texts(texts: TextSet | Iterable[str], control: str, **options: st
             f"{control}: {listed(unknown)} is no option of it; it has "
             f"{listed([*CONTROLS[control].options])}"
         )
+    for name, value in options.items():
+        if CONTROLS[control].options[name] is int:
+            number = whole_number(value, name)
+            if number < 0:
+                raise ParameterError(f"{control}: {name} must be at least 0; got {number}")
+            options[name] = number
+        elif not isinstance(value, str):
+            raise ParameterError(f"{control}: {name} must be a string; got {value!r}")
+    if control == "truncated-to-n-tokens" and "n" not in options:
+        raise ParameterError(f"{control}: after how many tokens? n is missing")
     text_set = texts if isinstance(texts, TextSet) else TextSet.of(as_list(texts))
     origin = origin_of(
         text_set, Wanted(column=None, source=None, n=None, seed=DEFAULT_SEED, progress=no_progress)
@@ -263,12 +279,24 @@ def _check_whole(origin: Origin, sampling: Sampling) -> None:
         refuse_unusable(origin.rows, name=origin.name)
 
 
+def _refuse_blank(texts: list[str], name: str) -> None:
+    """Refuse texts of which a change left nothing; no limit on length would help."""
+    blank = [row for row, text in enumerate(texts, 1) if not text.strip()]
+    if blank:
+        raise TextsError(
+            f"{name}: the control leaves white space only of {len(blank):,} of {len(texts):,} texts: "
+            f"row {listed(blank)} (rows count from 1)",
+            hint="use another seed, or a control that leaves more of the texts.",
+        )
+
+
 def _text_set(origin: Origin, sample: Sample, column: int, sampling: Sampling) -> TextSet:
     refuse_too_few(sample, name=origin.name)
     provenance = dict(origin.provenance)
     texts = sample.texts[column]
     made = list(provenance.get("controls", []))
-    for step, change in enumerate(origin.changes):
+    before = len(made) - len(origin.changes)  # controls of a text set that was made from another
+    for step, change in enumerate(origin.changes, before):
         changed = [change(text) for text in texts]
         same = sum(one == other for one, other in zip(texts, changed, strict=True))
         made[step] = {**made[step], "n_unchanged": same}
@@ -280,7 +308,7 @@ def _text_set(origin: Origin, sample: Sample, column: int, sampling: Sampling) -
         texts = changed
     if made:
         provenance["controls"] = made
-        refuse_unusable(ListRows(texts), name=origin.name)
+        _refuse_blank(texts, origin.name)
     record = dict(sample.record)
     if sampling.n is not None or record["n"] != record["from_n_texts"]:
         rows = origin.rows
@@ -291,6 +319,6 @@ def _text_set(origin: Origin, sample: Sample, column: int, sampling: Sampling) -
         texts,
         name=origin.name,
         provenance=provenance,
-        row_origin=origin.pairing,
+        row_origin=origin.row_origin,
         row_draw=draw_after(origin.row_draw, sample.rows, of=len(origin.rows)),
     )

@@ -43,11 +43,11 @@ class Origin:
         What each text goes through after it was drawn, first to last; one a control.
     provenance : dict
         Where they come from, as JSON values; "controls" has one entry a change.
-    pairing : str or None
+    row_origin : str or None
         Rows of two origins belong together by position where this is the same. None where only the
         user can know.
     row_draw : str
-        Which rows of the pairing these are; see `TextSet`.
+        Which of these rows; see `TextSet`.
     in_order : bool
         Samples are taken from the front, because the texts are random already.
     max_chars : int or None
@@ -58,7 +58,7 @@ class Origin:
     rows: Rows
     changes: tuple[Change, ...] = ()
     provenance: dict[str, Any] = field(default_factory=dict)
-    pairing: str | None = None
+    row_origin: str | None = None
     row_draw: str = ALL_ROWS
     in_order: bool = False
     max_chars: int | None = None
@@ -93,7 +93,7 @@ def origin_of(written: str | Path | TextSet | Iterable[str], wanted: Wanted) -> 
             name=written.name,
             rows=ListRows(written.texts),
             provenance=dict(written.provenance),
-            pairing=written.row_origin,
+            row_origin=written.row_origin,
             row_draw=written.row_draw,
         )
     if not isinstance(written, (str, Path)):
@@ -156,7 +156,7 @@ def _catalogue(name: str, wanted: Wanted) -> Origin:
         name=name,
         rows=rows,
         provenance=provenance,
-        pairing=f"{entry.pairing or name} ({kind})",
+        row_origin=f"{entry.pairing or name} ({kind})",
         max_chars=entry.max_chars,
     )
 
@@ -197,7 +197,7 @@ def _random_strings(said: RandomStringsName, written: str, wanted: Wanted) -> Or
         name=written,
         rows=ListRows(texts),
         provenance=provenance,
-        pairing=f"{RANDOM_STRINGS} {options}",
+        row_origin=f"{RANDOM_STRINGS} {options}",
         in_order=True,
     )
 
@@ -214,11 +214,18 @@ def controlled(whole: Origin, name_of_control: str, options: Mapping[str, Any], 
     except ParameterError as error:
         raise ParameterError(f"{name}: {error.message}", hint=error.hint) from error
     made = {"control": name_of_control, "options": {**_defaults(control.make), **options}}
+    standing = whole.provenance.get("standing")
+    is_first = standing is not None and "controls" not in whole.provenance
+    told = {"standing": f"made from {whole.name} ({standing})"} if is_first else {}
     return replace(
         whole,
         name=name,
         changes=(*whole.changes, change),
-        provenance={**whole.provenance, "controls": [*whole.provenance.get("controls", []), made]},
+        provenance={
+            **whole.provenance,
+            **told,
+            "controls": [*whole.provenance.get("controls", []), made],
+        },
     )
 
 

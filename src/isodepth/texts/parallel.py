@@ -8,8 +8,9 @@ that were.
 from dataclasses import dataclass, replace
 
 from isodepth.errors import DigestMismatchError, ParameterError
+from isodepth.texts.origin import Origin
 from isodepth.texts.rows import ListRows
-from isodepth.texts.sampling import Sampling, draw
+from isodepth.texts.sampling import ALL_ROWS, Sampling, draw
 from isodepth.texts.text_set import TextSet
 
 
@@ -57,6 +58,21 @@ class ParallelTexts:
     left: TextSet
     right: TextSet
 
+    def __post_init__(self) -> None:
+        left, right = self.left, self.right
+        refuse_unpaired(left.name, right.name, (left.row_origin, right.row_origin))
+        if len(left) != len(right):
+            raise ParameterError(
+                f"{left.name} and {right.name} cannot be parallel: {len(left):,} texts against "
+                f"{len(right):,}"
+            )
+        if left.row_draw != right.row_draw and not (is_unknown(left) or is_unknown(right)):
+            raise ParameterError(
+                f"{left.name} and {right.name} are not parallel: other rows were drawn on the left "
+                "than on the right",
+                hint="draw both together, with load_parallel_texts or ParallelTexts.sample.",
+            )
+
     @classmethod
     def of(cls, left: TextSet, right: TextSet) -> "ParallelTexts":
         """Return the pair, which the caller declares to belong together row by row.
@@ -69,18 +85,7 @@ class ParallelTexts:
             If the two have not the same number of texts, come from sets whose rows are known not to
             belong together, or are other rows of such sets.
         """
-        refuse_unpaired(left.name, right.name, (left.row_origin, right.row_origin))
-        if len(left) != len(right):
-            raise ParameterError(
-                f"{left.name} and {right.name} cannot be parallel: {len(left):,} texts against "
-                f"{len(right):,}"
-            )
-        if left.row_draw != right.row_draw:
-            raise ParameterError(
-                f"{left.name} and {right.name} are not parallel: other rows were drawn on the left "
-                "than on the right",
-                hint="draw both together, with load_parallel_texts or ParallelTexts.sample.",
-            )
+        left, right = _declared(left, right), _declared(right, left)
         if left.name == right.name and left.digest != right.digest:
             left = replace(left, name=f"{left.name} (left)")
             right = replace(right, name=f"{right.name} (right)")
@@ -113,6 +118,21 @@ class ParallelTexts:
         return ParallelTexts(
             left=self.left.from_sample(sample, 0), right=self.right.from_sample(sample, 1)
         )
+
+
+def is_unknown(rows: TextSet | Origin) -> bool:
+    """Return whether nothing is known of rows: a list or file, of which nothing was drawn.
+
+    What they belong to is then the caller's word.
+    """
+    return rows.row_origin is None and rows.row_draw == ALL_ROWS
+
+
+def _declared(texts: TextSet, other: TextSet) -> TextSet:
+    """Return texts as rows of what they were declared parallel to, where nothing else is known."""
+    if not is_unknown(texts):
+        return texts
+    return replace(texts, row_origin=other.row_origin, row_draw=other.row_draw)
 
 
 def refuse_unpaired(left: str, right: str, origins: tuple[str | None, str | None]) -> None:

@@ -7,14 +7,13 @@ looked at are read. This is also the order of the paper's pipeline (shuffle, fil
 """
 
 import hashlib
-import operator
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from isodepth.errors import ParameterError, TextsError, listed
+from isodepth.errors import ParameterError, TextsError, listed, whole_number
 from isodepth.texts.rows import ListRows, Rows
 
 MOST_TEXTS_WHOLE = 1_000_000
@@ -250,25 +249,13 @@ def as_list(texts: object) -> list[Any]:
     """
     if isinstance(texts, str):
         raise TextsError("texts: expected a list of texts, got one string")
-    if isinstance(texts, (bytes, Mapping, Set)) or not isinstance(texts, Iterable):
-        raise TextsError(f"texts: expected a list of texts, got a {type(texts).__name__}")
-    if hasattr(texts, "columns"):
+    if hasattr(texts, "columns") or hasattr(texts, "column_names"):
         raise TextsError("texts: expected a list of texts, got a table; pass one of its columns")
-    return [str(text) if isinstance(text, str) else text for text in texts]  # of NumPy's strings too
-
-
-def whole_number(value: object, name: str) -> int:
-    """Return an integer of any kind as Python's own.
-
-    Raises
-    ------
-    ParameterError
-        If it is none.
-    """
-    try:
-        return operator.index(value)  # type: ignore[arg-type]
-    except TypeError as error:
-        raise ParameterError(f"{name} must be a whole number; got {value!r}") from error
+    unordered = isinstance(texts, (bytes, bytearray, Mapping, Set))
+    if unordered or not isinstance(texts, Iterable) or getattr(texts, "ndim", 1) != 1:
+        raise TextsError(f"texts: expected a list of texts, got a {type(texts).__name__}")
+    held = texts.to_pylist() if hasattr(texts, "to_pylist") else texts  # Arrow's own strings
+    return [str.__str__(text) if isinstance(text, str) else text for text in held]
 
 
 def draw_after(before: str, rows: Sequence[int], *, of: int) -> str:

@@ -154,11 +154,19 @@ class TextSet:
         """Return the text set of some of these texts; how they were drawn joins the provenance."""
         refuse_too_few(sample, name=self.name)
         record = {**sample.record, "from_digest": self.digest}
-        steps = [*self.provenance.get("sampling", []), record]
+        provenance = {
+            **self.provenance,
+            "sampling": [*self.provenance.get("sampling", []), record],
+        }
+        if "controls" in provenance:  # how many are unchanged was counted before
+            provenance["controls"] = [
+                {key: value for key, value in made.items() if key != "n_unchanged"}
+                for made in provenance["controls"]
+            ]
         return TextSet.of_checked(
             sample.texts[column],
             name=self.name,
-            provenance={**self.provenance, "sampling": steps},
+            provenance=provenance,
             row_origin=self.row_origin,
             row_draw=draw_after(self.row_draw, sample.rows, of=len(self)),
         )
