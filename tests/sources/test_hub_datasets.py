@@ -5,11 +5,10 @@ import os
 import socket
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha1
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -705,17 +704,10 @@ def handler_of(stub: Stub) -> type[BaseHTTPRequestHandler]:
 
 
 @pytest.fixture(scope="module")
-def stub() -> Iterator[Stub]:
+def stub(serve: Callable[[type[BaseHTTPRequestHandler]], str]) -> Stub:
     stub = Stub()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler_of(stub))
-    server.daemon_threads = True
-    stub.endpoint = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield stub
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    stub.endpoint = serve(handler_of(stub))
+    return stub
 
 
 # the library reads its settings once, when it is imported; no name but this machine's is looked up

@@ -155,16 +155,12 @@ def load_parallel_texts(
     wanted = Wanted(column=column, source=source, n=sampling.n, seed=sampling.seed, progress=progress)
     one = origin_of(left, wanted)
     other = origin_of(right, replace(wanted, column=right_column))
-    refuse_unpaired(one.name, other.name, (one.row_origin, other.row_origin))
+    origins = (one.row_origin, other.row_origin)
+    refuse_unpaired(one.name, other.name, origins, lengths=(len(one.rows), len(other.rows)))
     if is_unknown(one) or is_unknown(other):
         known = other if is_unknown(one) else one
         one, other = (
             replace(side, row_origin=known.row_origin, row_draw=known.row_draw) for side in (one, other)
-        )
-    if len(one.rows) != len(other.rows):
-        raise ParameterError(
-            f"{one.name} and {other.name} cannot be parallel: {len(one.rows):,} texts against "
-            f"{len(other.rows):,}"
         )
     if one.name == other.name and None not in (column, right_column) and column != right_column:
         one = replace(one, name=f"{one.name}:{column}")

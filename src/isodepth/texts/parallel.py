@@ -60,12 +60,8 @@ class ParallelTexts:
 
     def __post_init__(self) -> None:
         left, right = self.left, self.right
-        refuse_unpaired(left.name, right.name, (left.row_origin, right.row_origin))
-        if len(left) != len(right):
-            raise ParameterError(
-                f"{left.name} and {right.name} cannot be parallel: {len(left):,} texts against "
-                f"{len(right):,}"
-            )
+        origins = (left.row_origin, right.row_origin)
+        refuse_unpaired(left.name, right.name, origins, lengths=(len(left), len(right)))
         if left.row_draw != right.row_draw and not (is_unknown(left) or is_unknown(right)):
             raise ParameterError(
                 f"{left.name} and {right.name} are not parallel: other rows were drawn on the left "
@@ -135,11 +131,17 @@ def _declared(texts: TextSet, other: TextSet) -> TextSet:
     return replace(texts, row_origin=other.row_origin, row_draw=other.row_draw)
 
 
-def refuse_unpaired(left: str, right: str, origins: tuple[str | None, str | None]) -> None:
+def refuse_unpaired(
+    left: str, right: str, origins: tuple[str | None, str | None], *, lengths: tuple[int, int]
+) -> None:
     """Raise `ParameterError` where the rows of two sets are known not to belong together."""
     if None not in origins and origins[0] != origins[1]:
         raise ParameterError(
             f"{left} and {right} are not parallel: their rows do not belong together",
             hint="parallel are handbook-en and handbook-de, books-en and books-de, and a set and its "
             "controls; of files, lists and hub data sets, naming two together declares it.",
+        )
+    if lengths[0] != lengths[1]:
+        raise ParameterError(
+            f"{left} and {right} cannot be parallel: {lengths[0]:,} texts against {lengths[1]:,}"
         )
