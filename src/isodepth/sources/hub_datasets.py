@@ -144,17 +144,22 @@ def hub_dataset(
     )
 
 
+def _hub_folder(repository: str) -> Path:
+    """Return where the hub's own cache keeps what was fetched of a data set."""
+    from huggingface_hub import constants
+
+    return Path(constants.HF_HUB_CACHE) / f"datasets--{repository.replace('/', '--')}"
+
+
 def _cached_builder(builder: Any, repository: str, revision: str | None) -> Any:
     """Return the builder of the wanted commit, where the library offers the latest one in its cache.
 
     It does so when the hub cannot be reached, whatever revision was asked for. Which commit a branch or
     tag was, when it was last fetched, stands in the hub's own cache.
     """
-    from huggingface_hub import constants
-
     wanted = revision
     if revision is None or not re.fullmatch(r"[0-9a-f]{40}", revision):
-        refs = Path(constants.HF_HUB_CACHE) / f"datasets--{repository.replace('/', '--')}" / "refs"
+        refs = _hub_folder(repository) / "refs"
         with contextlib.suppress(OSError):
             wanted = (refs / (revision or "main")).read_text(encoding="utf-8").strip()
     if wanted is None or wanted == builder.hash:
@@ -179,13 +184,11 @@ def _growth_told(
     repository: str | None, builder: Any, label: str, progress: Progress
 ) -> Iterator[None]:
     """Report how a hub data set's files grow in the hub's cache, where their size is known."""
-    from huggingface_hub import constants
-
     total = builder.info.download_size
     if repository is None or not total:
         yield
         return
-    folder = Path(constants.HF_HUB_CACHE) / f"datasets--{repository.replace('/', '--')}" / "blobs"
+    folder = _hub_folder(repository) / "blobs"
     before = bytes_below(folder)
     done = threading.Event()
 
