@@ -1,14 +1,15 @@
 # `make demo` and `make test` do all their own set-up in .venv; nothing is installed outside it.
 PYTHON ?= python3
 VENV := .venv
+DEVICE ?= cuda
 BIN := $(VENV)/bin
 INSTALL := PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test test-real lint bench text-sets clean
+.PHONY: help demo test test-real lint bench bench-device text-sets architectures clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "isodepth needs Python 3.11 or newer; set PYTHON=python3.11")'
@@ -42,8 +43,14 @@ bench: $(VENV)/.installed-test  ## speed and memory against the plain way (about
 	$(BIN)/python -m benchmarks.extraction
 	$(BIN)/python -m benchmarks.start_and_rerun
 
+bench-device: $(VENV)/.installed-test  ## the same on a GPU (DEVICE=cuda), against the CPU
+	$(BIN)/python -m benchmarks.device --device $(DEVICE)
+
 text-sets: $(VENV)/.installed-test  ## two small models on every offline text set (about half an hour)
 	$(BIN)/python -m studies.text_sets --out text-sets
+
+architectures: $(VENV)/.installed-test  ## docs/architectures.md, from tiny models (half a minute)
+	PYTHONPATH=tests $(BIN)/python -m conformance.architecture_table
 
 clean:  ## remove .venv and what the demo wrote
 	rm -rf $(VENV) demo text-sets

@@ -18,9 +18,8 @@ import subprocess
 import sys
 import time
 
-import torch
-
 from benchmarks.plain import plain_activations, plain_model
+from benchmarks.rates import block_parameters, matrix_rate
 from isodepth import extract, load_model, load_texts
 
 MODELS = ("smollm2-135m-instruct", "gemma-3-270m")
@@ -36,22 +35,6 @@ weights = sum(p.numel() * p.element_size() for p in model.body.parameters())
 kilobytes = re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read()).group(1)
 print(json.dumps({"weights_bytes": weights, "peak_bytes": 1024 * int(kilobytes)}))
 """
-
-
-def matrix_rate() -> float:
-    """Return the float32 matrix-product rate of this moment, in operations per second."""
-    size = 1024
-    left, right = torch.randn(size, size), torch.randn(size, size)
-    times = []
-    for _ in range(12):
-        start = time.perf_counter()
-        left @ right
-        times.append(time.perf_counter() - start)
-    return 2 * size**3 / statistics.median(times[2:])
-
-
-def block_parameters(model: object) -> int:
-    return sum(p.numel() for block in model.blocks for p in block.parameters())
 
 
 def main() -> None:

@@ -26,6 +26,7 @@ def plain_activations(model: torch.nn.Module, tokenizer: object, texts: Sequence
     """Return (layers, texts, units): hidden states 1 to n at each text's last token."""
     rows = []
     for text in texts:
-        output = model(**tokenizer(text, return_tensors="pt"), output_hidden_states=True)
+        inputs = tokenizer(text, return_tensors="pt").to(model.device)
+        output = model(**inputs, output_hidden_states=True)
         rows.append(torch.stack([state[0, -1] for state in output.hidden_states[1:]]))
-    return torch.stack(rows, dim=1).numpy()
+    return torch.stack(rows, dim=1).float().cpu().numpy()

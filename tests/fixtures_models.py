@@ -53,6 +53,15 @@ def bert_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return saved(tmp_path_factory.mktemp("models") / "tiny-bert", "bert", seed=19)
 
 
+@pytest.fixture(scope="session")
+def lora_folder(llama_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A LoRA adapter on the tiny Llama, which it names as its base."""
+    import tiny_models
+
+    folder = tmp_path_factory.mktemp("adapters") / "tiny-lora"
+    return tiny_models.saved_adapter(folder, llama_folder, tiny_models.lora())
+
+
 @pytest.fixture
 def copied(tmp_path: Path) -> Callable[[Path], Path]:
     """Copy a model folder to this test's own folder, under the same name."""

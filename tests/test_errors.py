@@ -2,13 +2,14 @@
 
 import pickle
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import isodepth
 from isodepth import errors
-from isodepth.errors import IsodepthError, listed, nearest_names
+from isodepth.errors import IsodepthError, first_line, listed, nearest_names, require, whole_number
 
 KINDS = [
     kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, IsodepthError)
@@ -124,3 +125,37 @@ def test_listed_accounts_for_every_item(n_items: int, most: int) -> None:
     left_out = int(text.split()[-2]) if text.endswith("more") else 0
     assert text.count("x") + left_out == n_items
     assert text.count("x") <= most
+
+
+def test_a_package_that_is_not_there_is_refused_with_the_extra_that_brings_it() -> None:
+    require("pytest", extra="test")
+    with pytest.raises(errors.MissingPackageError) as refused:
+        require("no_such_package_anywhere", extra="adapters")
+    assert refused.value.message == "no_such_package_anywhere is not installed"
+    assert refused.value.hint == "pip install 'isodepth[adapters]' brings it."
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (ValueError("one\ntwo"), "one"),
+        (ValueError("\n  one\ntwo"), "one"),
+        (ValueError(""), "ValueError"),
+        (KeyError(), "KeyError"),
+    ],
+)
+def test_the_first_line_of_an_error_is_never_empty(error: Exception, expected: str) -> None:
+    assert first_line(error) == expected
+
+
+@pytest.mark.parametrize("value", [7, np.int64(7), np.uint8(7)])
+def test_whole_numbers_of_any_kind_become_pythons_own(value: object) -> None:
+    found = whole_number(value, "k")
+    assert (found, type(found)) == (7, int)
+
+
+@pytest.mark.parametrize("value", [7.0, "7", None, True, np.float32(7)])
+def test_what_is_no_whole_number_is_refused_by_name(value: object) -> None:
+    with pytest.raises(errors.ParameterError) as refused:
+        whole_number(value, "k")
+    assert refused.value.message == f"k must be a whole number; got {value!r}"

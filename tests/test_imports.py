@@ -35,16 +35,25 @@ def test_the_help_needs_neither_numpy_nor_torch_nor_rich() -> None:
     assert loaded.isdisjoint({*HEAVY, "numpy", "scipy", "rich"})
 
 
-def test_the_help_of_compare_needs_them_neither() -> None:
-    code = (
-        "from isodepth.cli import main\ntry:\n    main(['compare', '--help'])\nexcept SystemExit: pass"
-    )
-    assert modules_after(code).isdisjoint({*HEAVY, "numpy", "scipy", "rich"})
+@pytest.mark.parametrize(
+    "command", [["compare"], ["inspect"], ["models"], ["models", "show"]], ids=" ".join
+)
+def test_the_help_of_a_command_needs_them_neither(command: list[str]) -> None:
+    arguments = [*command, "--help"]
+    code = f"from isodepth.cli import main\ntry:\n    main({arguments})\nexcept SystemExit: pass"
+    assert modules_after(code).isdisjoint({*HEAVY, "numpy", "scipy", "rich", "peft"})
+
+
+@pytest.mark.parametrize("arguments", [["models"], ["models", "show", "gemma-2-9b"]], ids=" ".join)
+def test_looking_at_models_needs_no_torch(arguments: list[str]) -> None:
+    code = f"from isodepth.cli import main\ntry:\n    main({arguments})\nexcept SystemExit: pass"
+    assert modules_after(code).isdisjoint({*HEAVY, "datasets", "peft"})
 
 
 def test_the_pipeline_and_the_results_need_no_torch() -> None:
     loaded = modules_after(
-        "import isodepth; isodepth.compare, isodepth.nearest_neighbors, isodepth.Activations"
+        "import isodepth; isodepth.compare, isodepth.nearest_neighbors, isodepth.Activations; "
+        "isodepth.inspect_model, isodepth.Model, isodepth.LoadingOptions"
     )
     assert "numpy" in loaded
     assert loaded.isdisjoint({"torch", "transformers", "matplotlib"})

@@ -21,8 +21,21 @@ from matplotlib.figure import Figure
 import isodepth
 import isodepth.activations.extraction
 import tiny_models
-from isodepth import Store, TextSet, affinity_matrix, compare, extract, load_model, nearest_neighbors
+from isodepth import (
+    LoadingOptions,
+    Model,
+    Store,
+    TextSet,
+    affinity_matrix,
+    as_model,
+    compare,
+    extract,
+    load_model,
+    nearest_neighbors,
+)
 from isodepth import pipeline as pipeline_module
+from isodepth.activations.contract import BatchingWarning
+from isodepth.cli.results import print_comparison
 from isodepth.comparison import OUTPUTS, Comparison
 from isodepth.errors import DigestMismatchError, ModelError, ParameterError
 from isodepth.models import has_chat_template, resolve_model
@@ -69,10 +82,18 @@ def done(
     return result, base / "out"
 
 
+def without_rounding(summary: dict[str, Any]) -> str:
+    """Return a summary as text, without what the contract measured: that is rounding, and varies."""
+    copy = json.loads(json.dumps(summary))
+    for side in ("left", "right"):
+        del copy[side]["provenance"]["contract"]
+    return json.dumps(copy)
+
+
 def assert_equal(one: Comparison, other: Comparison) -> None:
     """Compare everything that a comparison holds."""
     np.testing.assert_array_equal(one.affinity.values, other.affinity.values)
-    assert json.dumps(one.summary()) == json.dumps(other.summary())
+    assert without_rounding(one.summary()) == without_rounding(other.summary())
     for mine, theirs in ((one.left, other.left), (one.right, other.right)):
         np.testing.assert_array_equal(mine.ids, theirs.ids)
         np.testing.assert_array_equal(mine.similarities, theirs.similarities)
@@ -176,10 +197,14 @@ def test_the_summary_holds_what_was_found_and_where_it_comes_from(
         assert summary[side]["stored_k"] == N_TEXTS - 1
         provenance = summary[side]["provenance"]
         assert provenance["torch"] == torch.__version__
-        encoding, check = provenance["encoding"], provenance["self_check"]
+        encoding, contract = provenance["encoding"], provenance["contract"]
         assert (encoding["n_truncated"], encoding["special_tokens_in_front"]) == (0, ["<s>"])
-        assert 0 <= check["batched_against_single"] <= check["tolerance"]
-        assert 0 <= check["later_token_effect"] <= check["tolerance"]
+        assert 0 <= contract["batched_against_single"] <= contract["tolerance"]
+        assert 0 <= contract["later_token_effect"] <= contract["tolerance"]
+        assert (contract["batching"], contract["skipped_blocks"]) == ("padded", [])
+        near = contract["neighbors_batched_against_single"]
+        assert (near["n_probes"], near["k"]) == (len(contract["probe_tokens"]), 2)
+        assert near["lowest_overlap"] == 1
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ISODEPTH_CACHE", str(out.parent / "cache"))
         assert summary["left"]["provenance"]["model_digest"] == resolve_model(llama_folder).digest
@@ -342,10 +367,15 @@ def stop_after(n_batches: int, error: type[BaseException]) -> Callable[[str, int
     return progress
 
 
-def neighbors_files(store: Store) -> Iterator[tuple[str, bytes]]:
+def neighbors_files(store: Store) -> Iterator[tuple[str, object]]:
+    """Give what is stored, without what the contract measured: that is rounding, and varies."""
     for key in store.keys("neighbors"):
-        for path in sorted(store.folder("neighbors", key).iterdir()):
-            yield f"{key}/{path.name}", path.read_bytes()
+        artifact = store.read("neighbors", key)
+        assert artifact is not None
+        manifest = json.loads(json.dumps(artifact.manifest))
+        del manifest["provenance"]["contract"]
+        arrays = {name: values.tobytes() for name, values in artifact.arrays.items()}
+        yield key, (manifest, arrays)
 
 
 @pytest.mark.parametrize(
@@ -901,3 +931,185 @@ def test_chat_and_parallel_texts_go_together(chat_folder: Path) -> None:
     expected = affinity_matrix(left, right, pairing=PAIR.pairing)
     np.testing.assert_array_equal(result.affinity.values, expected.values)
     assert result.affinity.right == "tiny-chat on tiny-german as chat"
+
+
+def test_models_in_memory_give_what_their_folders_give(
+    done: tuple[Comparison, Path], llama_folder: Path, gemma_folder: Path, loads: Loads
+) -> None:
+    left, right = load_model(llama_folder), load_model(gemma_folder)
+    loads.clear()
+    result = compare(left, right, TEXTS, k=K)
+    assert_equal(result, done[0])
+    # they are the same models, by their digests, so the folders' results are there already
+    assert compare(llama_folder, gemma_folder, TEXTS, k=K).from_store == (
+        "neighbors of tiny-llama",
+        "neighbors of tiny-gemma",
+        "affinity matrix",
+    )
+
+
+def in_memory(*, changed: float = 0.0, digest: str | None = None) -> Model:
+    """Return a model object, one of whose weights is changed by so much."""
+    with tiny_models.quietly():
+        torch.manual_seed(71)
+        whole = tiny_models.llama().eval()
+    with torch.no_grad():
+        whole.model.layers[2].mlp.down_proj.weight[3, 5] += changed
+    return as_model(whole, tiny_models.tiny_tokenizer(), name="trained", digest=digest)
+
+
+def test_model_objects_are_told_apart_by_their_weights() -> None:
+    store = Store()
+    first = compare(in_memory(), in_memory(changed=0.5), TEXTS, k=K, store=store)
+    assert len(store.keys("neighbors")) == 2
+    names = first.affinity.left, first.affinity.right
+    assert names == ("trained (left)", "trained (right)")
+    diagonal = np.diag(first.affinity.values)
+    assert list(diagonal[:2]) == [1, 1]  # the blocks before the changed one
+    assert diagonal[2] < 1
+    again = compare(in_memory(), in_memory(changed=0.5), TEXTS, k=K, store=store)
+    assert_equal(again, first)
+    assert len(again.from_store) == 3
+
+
+def test_a_digest_that_is_given_identifies_a_model_object() -> None:
+    compare(in_memory(digest="epoch-3"), in_memory(digest="epoch-3"), TEXTS, k=K)
+    again = compare(in_memory(digest="epoch-3"), in_memory(digest="epoch-4"), TEXTS, k=K)
+    assert again.from_store == ("neighbors of trained (left)",)
+    assert (again.affinity.values == again.affinity.values.T).all()
+
+
+def test_a_model_object_takes_no_options_of_loading(llama_folder: Path) -> None:
+    """They are for models that are loaded here; the object is as it is."""
+    model = load_model(llama_folder)
+    result = compare(model, llama_folder, TEXTS, k=K, loading=LoadingOptions(dtype="bfloat16"))
+    dtypes = [side.provenance["dtype"] for side in (result.left, result.right)]
+    assert dtypes == ["float32", "bfloat16"]
+
+
+def test_results_of_different_dtype_are_kept_apart_in_the_store(
+    llama_folder: Path, gemma_folder: Path, loads: Loads
+) -> None:
+    compare(llama_folder, gemma_folder, TEXTS, k=K)
+    loads.clear()
+    rounded = LoadingOptions(dtype="bfloat16")
+    result = compare(llama_folder, gemma_folder, TEXTS, k=K, loading=rounded)
+    assert loads == ["tiny-llama (bfloat16)", "tiny-gemma (bfloat16)"]
+    assert result.from_store == ()
+    for side in (result.left, result.right):
+        assert side.provenance["dtype"] == "bfloat16"
+        assert side.provenance["model_digest"].endswith(" + bfloat16")
+    loads.clear()
+    mixed = compare(f"{llama_folder}(dtype=bfloat16)", gemma_folder, TEXTS, k=K)
+    assert mixed.from_store == ("neighbors of tiny-llama (bfloat16)", "neighbors of tiny-gemma")
+    assert loads == []
+    expected = nearest_neighbors(extract(load_model(llama_folder, dtype="bfloat16"), TEXTS), K)
+    np.testing.assert_array_equal(mixed.left.ids[:, :, :K], expected.ids)
+
+
+def test_what_changes_no_activations_does_not_keep_results_apart(
+    llama_folder: Path, loads: Loads
+) -> None:
+    compare(llama_folder, llama_folder, TEXTS, k=K)
+    loads.clear()
+    elsewhere = LoadingOptions(device="cpu", trust_remote_code=False)
+    assert compare(llama_folder, llama_folder, TEXTS, k=K, loading=elsewhere).from_store
+    assert loads == []
+
+
+def test_the_contract_is_in_the_manifests(llama_folder: Path, gemma_folder: Path) -> None:
+    store = Store()
+    result = compare(llama_folder, gemma_folder, TEXTS, k=K, store=store, keep_activations=True)
+    for kind in ("activations", "neighbors"):
+        keys = store.keys(kind)
+        assert len(keys) == 2
+        manifests = [artifact.manifest for key in keys if (artifact := store.read(kind, key))]
+        found = {one["model"]: one["provenance"]["contract"] for one in manifests}
+        for side in (result.left, result.right):
+            contract = found[side.model]
+            assert contract == side.provenance["contract"]
+            near = contract["neighbors_batched_against_single"]
+            assert set(near) == {"k", "n_probes", "lowest_overlap", "layer"}
+            assert 0 <= near["lowest_overlap"] <= 1
+            assert contract["final_norm"].startswith("norm (")
+
+
+def test_an_embedding_is_no_depth_to_compare(llama_folder: Path, loads: Loads) -> None:
+    with pytest.raises(ParameterError) as refused:
+        compare(llama_folder, llama_folder, TEXTS, k=K, capture="embedding")
+    assert refused.value.message == ('capture "embedding" has one layer, which is no depth to compare')
+    assert refused.value.hint == "extract() returns it."
+    assert loads == []
+
+
+@pytest.mark.parametrize(("leak", "batching"), [("padding", "equal-length"), ("rows", "single")])
+def test_how_a_model_was_batched_is_told_on_a_rerun_too(
+    leak: str, batching: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def leaky() -> Model:
+        model = in_memory(digest=f"leaks by {leak}")
+        amount = 0.0
+
+        def note(body: torch.nn.Module, inputs: Any, named: dict[str, Any]) -> None:
+            nonlocal amount
+            mask = named.get("attention_mask")
+            padding = 0 if mask is None else float((mask == 0).any())
+            amount = 0.3 * (padding if leak == "padding" else len(named["input_ids"]) - 1)
+
+        def add(block: torch.nn.Module, inputs: Any, output: Any) -> Any:
+            return output + amount * torch.arange(output.shape[-1])
+
+        model.body.register_forward_pre_hook(note, with_kwargs=True)
+        model.blocks[1].register_forward_hook(add)
+        return model
+
+    note = {
+        "equal-length": "trained was read in batches of equal length, because padding changes its "
+        "activations.",
+        "single": "trained was read one text at a time, because batching changes its activations.",
+    }[batching]
+    changes = {"equal-length": "padding", "single": "batching"}[batching]
+    with pytest.warns(BatchingWarning, match=f"{changes} changes the activations"):
+        first = compare(leaky(), leaky(), TEXTS, k=K)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        again = compare(leaky(), leaky(), TEXTS, k=K)
+    assert len(again.from_store) > len(first.from_store)
+    for result in (first, again):
+        assert result.summary()["left"]["provenance"]["contract"]["batching"] == batching
+        print_comparison(result, result.write(tmp_path / "out"))
+        assert f"note: {note}" in capsys.readouterr().out
+
+
+def test_an_interrupted_run_with_another_dtype_goes_on_too(
+    llama_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    small_batches(monkeypatch)
+    name = "tiny-llama (bfloat16)"
+    rounded = LoadingOptions(dtype="bfloat16")
+    n_reports, starts = 0, []
+
+    def stop(label: str, done: int, total: int, unit: str) -> None:
+        nonlocal n_reports
+        n_reports += label == f"reading with {name}"
+        if n_reports == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        compare(llama_folder, llama_folder, TEXTS, k=K, loading=rounded, progress=stop)
+
+    def watch(label: str, done: int, total: int, unit: str) -> None:
+        if label.startswith("reading with "):
+            starts.append((label, done))
+
+    # what was read in bfloat16 does not serve float32
+    compare(llama_folder, llama_folder, TEXTS, k=K, progress=watch)
+    assert starts[0] == ("reading with tiny-llama", 0)
+    starts.clear()
+    resumed = compare(llama_folder, llama_folder, TEXTS, k=K, loading=rounded, progress=watch)
+    assert starts[0][0] == f"reading with {name}"
+    assert starts[0][1] > 0
+    unbroken = compare(
+        llama_folder, llama_folder, TEXTS, k=K, loading=rounded, store=tmp_path / "unbroken"
+    )
+    assert_equal(resumed, unbroken)

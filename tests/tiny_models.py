@@ -6,6 +6,7 @@ Sizes are distinct primes where the configurations allow it (a head has an even 
 import contextlib
 import hashlib
 import json
+import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -450,3 +451,49 @@ def written_text_set(folder: Path, name: str, texts: Sequence[str], *, standing:
         texts=OfflineTexts(pin=pin, read=read),
     )
     return TinySet(name=name, wheel=wheel, pin=pin, entry=entry)
+
+
+def adapted(
+    base: Path,
+    config: Any,
+    *,
+    seed: int = 31,
+) -> Any:
+    """Return a PEFT model around the causal language model of a folder, its adapter randomized.
+
+    Every weight that the adapter would train is moved, so that none of them does nothing.
+    """
+    import peft
+
+    with quietly(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PEFT's advice on tied weights and hub look-ups
+        whole = transformers.AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+        model = peft.get_peft_model(whole, config)
+        torch.manual_seed(seed)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                if parameter.requires_grad:
+                    parameter.add_(0.2 * torch.randn_like(parameter))
+    return model.eval()
+
+
+def saved_adapter(folder: Path, base: Path, config: Any, *, seed: int = 31) -> Path:
+    """Return the folder after saving a random adapter on the model of another folder there."""
+    model = adapted(base, config, seed=seed)
+    with quietly(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.save_pretrained(folder)
+    return folder
+
+
+def lora(**changes: Any) -> Any:
+    """Return the configuration of a LoRA of rank 3 on queries and on the way out of the MLP."""
+    import peft
+
+    settings = {
+        "r": 3,
+        "lora_alpha": 7,
+        "target_modules": ["q_proj", "down_proj"],
+        "task_type": "CAUSAL_LM",
+    }
+    return peft.LoraConfig(**{**settings, **changes})

@@ -17,7 +17,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from isodepth.activations import Activations, extract
+    from isodepth.activations import Activations, extract, extract_all
     from isodepth.affinity import (
         MEASURES,
         AffinityMatrix,
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     )
     from isodepth.comparison import Comparison
     from isodepth.errors import IsodepthError
-    from isodepth.models import Model, load_model
+    from isodepth.inspection import Inspection, inspect_model
+    from isodepth.models import LoadingOptions, Model, as_model, load_model
     from isodepth.neighbors import Neighbors, nearest_neighbors
     from isodepth.pipeline import compare
     from isodepth.statistics import (
@@ -55,12 +56,17 @@ __version__ = "0.1.0"
 _HOMES = {
     "Activations": "activations",
     "extract": "activations",
+    "extract_all": "activations",
     "MEASURES": "affinity",
     "AffinityMatrix": "affinity",
     "affinity_matrix": "affinity",
     "mutual_knn": "affinity",
     "IsodepthError": "errors",
+    "Inspection": "inspection",
+    "inspect_model": "inspection",
+    "LoadingOptions": "models",
     "Model": "models",
+    "as_model": "models",
     "load_model": "models",
     "Neighbors": "neighbors",
     "nearest_neighbors": "neighbors",
@@ -90,8 +96,10 @@ __all__ = [
     "AffinityMatrix",
     "Comparison",
     "DiagonalTest",
+    "Inspection",
     "IsodepthError",
     "LayerMatches",
+    "LoadingOptions",
     "Model",
     "Neighbors",
     "NullModel",
@@ -102,12 +110,15 @@ __all__ = [
     "TextSet",
     "__version__",
     "affinity_matrix",
+    "as_model",
     "compare",
     "controlled_texts",
     "describe_texts",
     "diagonal_test",
     "extract",
+    "extract_all",
     "generalized_diagonal",
+    "inspect_model",
     "layer_matches",
     "load_model",
     "load_parallel_texts",

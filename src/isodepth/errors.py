@@ -91,6 +91,11 @@ def listed(rows: Sequence[object], *, most: int = 10) -> str:
     return shown if len(rows) <= most else f"{shown} and {len(rows) - most:,} more"
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number of things: "1 weight", "2,048 weights"."""
+    return f"{number:,} {noun}" + "s" * (number != 1)
+
+
 def first_line(error: BaseException) -> str:
     """Return the first line of what another library's error says, or its type where it says nothing."""
     return str(error).strip().split("\n", 1)[0] or type(error).__name__

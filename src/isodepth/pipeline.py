@@ -22,7 +22,8 @@ from isodepth.affinity import AFFINITY_VERSION, AffinityMatrix, affinity_matrix
 from isodepth.affinity.matrix import check_measure
 from isodepth.comparison import Comparison
 from isodepth.errors import ParameterError, listed, whole_number
-from isodepth.models import ModelSource, has_chat_template, resolve_model
+from isodepth.inspection import with_probe_neighbors
+from isodepth.models import LoadingOptions, Model, ModelSource, has_chat_template, resolve_model
 from isodepth.neighbors import NEIGHBORS_VERSION, Neighbors, nearest_neighbors
 from isodepth.neighbors.exact import check_k, check_metric
 from isodepth.progress import Progress, no_progress
@@ -39,8 +40,8 @@ STORED_K = 100
 
 
 def compare(
-    left: str | Path,
-    right: str | Path,
+    left: str | Path | Model,
+    right: str | Path | Model,
     texts: TextSet | ParallelTexts | Sequence[str] | str | Path,
     *,
     right_texts: TextSet | Sequence[str] | str | Path | None = None,
@@ -49,9 +50,10 @@ def compare(
     seed: int = 1234,
     column: str | None = None,
     capture: str = "block",
-    pooling: str = "last",
+    pooling: str | int = "last",
     max_tokens: int | None = None,
     chat: bool | str = False,
+    loading: LoadingOptions | None = None,
     metric: str = "cosine",
     measure: str = "mutual_knn",
     keep_activations: bool = False,
@@ -62,8 +64,8 @@ def compare(
 
     Parameters
     ----------
-    left, right : str or Path
-        Models, as `load_model` takes them.
+    left, right : str, Path or Model
+        Models, as `load_model` takes them, or model objects as `as_model` makes them.
     texts : TextSet, ParallelTexts, sequence of str, str or Path
         Texts, as `load_texts` takes them, for both models; or a pair, the left model reading the left
         texts and the right model the right ones.
@@ -78,6 +80,8 @@ def compare(
         What to read; see `extract`.
     chat : bool, "left" or "right"
         Wrap the texts as a user's turn: for both models, or one; see `extract`.
+    loading : LoadingOptions, optional
+        How to load models whose names do not say otherwise; see `load_model`.
     metric : str
         See `nearest_neighbors`.
     measure : str
@@ -98,6 +102,11 @@ def compare(
     if chat not in (False, True, "left", "right"):
         raise ParameterError(f'chat must be False, True, "left" or "right"; got {chat!r}')
     plain = ExtractionOptions(capture=capture, pooling=pooling, max_tokens=max_tokens)
+    if capture == "embedding":
+        raise ParameterError(
+            'capture "embedding" has one layer, which is no depth to compare',
+            hint="extract() returns it.",
+        )
     options = [replace(plain, chat=chat in (True, side)) for side in ("left", "right")]
     kept = store if isinstance(store, Store) else Store(store)
     check_metric(metric)
@@ -112,7 +121,7 @@ def compare(
     )
     k = whole_number(k, "k")
     check_k(k, len(pair))
-    sources = _told_apart(resolve_model(left), resolve_model(right))
+    sources = _told_apart(_source(left, loading), _source(right, loading))
     for model, wanted in zip(sources, options, strict=True):
         if wanted.chat and has_chat_template(model) is False:
             refuse_no_template(False, model.name)
@@ -130,6 +139,7 @@ def compare(
         )
         label = model.name + (f" on {read.name}" if is_parallel else "")
         label += " as chat" if wanted.chat and chat is not True else ""
+        label += f" [{', '.join(wanted.unusual)}]" if wanted.unusual else ""
         key = job.neighbors_key(model)
         found = job.stored_neighbors(key, model, k)
         if found is not None and key not in dict(sides):
@@ -155,6 +165,10 @@ def compare(
         right_options=options[1],
         from_store=tuple(from_store),
     )
+
+
+def _source(model: str | Path | Model, loading: LoadingOptions | None) -> ModelSource:
+    return resolve_model(model) if isinstance(model, Model) else resolve_model(model, options=loading)
 
 
 def _pair_of_texts(
@@ -326,11 +340,12 @@ class _Job:
         self.progress(f"checking {source.name} on some of the texts", 0, 1, "steps")
         extraction = prepare_extraction(model, self.texts, self.options)
         self.progress(f"checking {source.name} on some of the texts", 1, 1, "steps")
-        if array is None or array.shape != extraction.shape:
+        (shape,) = extraction.shapes
+        if array is None or array.shape != shape:
             array = self.store.begin(
                 "activations",
                 key,
-                shape=extraction.shape,
+                shape=shape,
                 manifest={
                     "model": source.name,
                     "model_digest": source.digest,
@@ -338,10 +353,10 @@ class _Job:
                     "texts_digest": self.texts.digest,
                     "options": self.options.as_dict(),
                     "version": EXTRACTION_VERSION,
-                    "provenance": extraction.provenance(),
+                    "provenance": with_probe_neighbors(extraction),
                 },
             )
-        for rows, values in extraction.batches(missing=array.missing, progress=self.progress):
+        for rows, (values,) in extraction.batches(missing=array.missing, progress=self.progress):
             array.write(rows, values)
         return array
 

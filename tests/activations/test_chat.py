@@ -10,8 +10,8 @@ import pytest
 
 import tiny_models
 from isodepth import extract, load_model
-from isodepth.activations.chat import chat_ids, refuse_no_template, template_ending, template_sha256
-from isodepth.activations.encoding import EncodedTexts, encode_texts
+from isodepth.activations.chat import chat_ids, refuse_no_template, template_frame, template_sha256
+from isodepth.activations.encoding import EncodedTexts, encode_texts, refuse_places_without_text
 from isodepth.errors import ModelError, TextsError
 from tiny_models import CHAT_ENDING, CHAT_FRONT, chat_tokenizer, largest_relative_difference
 
@@ -142,14 +142,15 @@ def test_a_template_that_asks_for_the_date_gets_a_fixed_one(asks: str, date: lis
     ],
 )
 @pytest.mark.parametrize("fast", [True, False])
-def test_the_ending_is_what_the_template_puts_behind_the_text(
+def test_the_frame_is_what_the_template_puts_in_front_of_the_text_and_behind_it(
     template: str, ending: list[str], fast: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tokenizer = chat_tokenizer(template)
     if not fast:
         monkeypatch.setattr(type(tokenizer), "is_fast", False)
-    found = template_ending(tokenizer, name="tiny")
-    assert tokenizer.convert_ids_to_tokens(found) == ending
+    n_in_front, behind = template_frame(tokenizer, name="tiny")
+    assert tokenizer.convert_ids_to_tokens(behind) == ending
+    assert n_in_front == template.startswith("user")
 
 
 def test_a_cut_text_loses_its_own_end_and_keeps_all_of_the_template() -> None:
@@ -205,7 +206,7 @@ def test_what_was_wrapped_around_the_texts_is_recorded() -> None:
         "date": "2025-01-01",
     }
     assert report["n_distinct_last_tokens"] == 1
-    assert report["special_tokens_removed_from_end"] == []
+    assert report["special_tokens_at_end"] == []
     assert template_sha256(chat_tokenizer("other")) != template_sha256(chat_tokenizer())
     plain = encode_texts(TEXTS, chat_tokenizer(), limit=None, name="tiny")
     assert plain.as_dict()["chat_template"] is None
@@ -215,9 +216,11 @@ def test_what_was_wrapped_around_the_texts_is_recorded() -> None:
 def test_activations_equal_a_slow_pass_over_the_templates_ids(pooling: str, chat_folder: Path) -> None:
     texts = tiny_models.texts_of(LENGTHS, seed=31)
     slow = tiny_models.slow_hidden_states(chat_folder, texts, chat=True)
-    pooled = [one[:, -1] if pooling == "last" else one.mean(axis=1) for one in slow]
+    front = len(CHAT_FRONT)  # the mean leaves it out, and keeps what is behind the text
+    pooled = [one[:, -1] if pooling == "last" else one[:, front:].mean(axis=1) for one in slow]
     found = extract(chat_folder, texts, capture="final_norm", pooling=pooling, chat=True)
     assert found.options.chat
+    assert found.provenance["encoding"]["n_tokens_in_front"] == front
     assert largest_relative_difference(found.values, np.stack(pooled, axis=1)) < 1e-5
     plain = extract(chat_folder, texts, capture="final_norm", pooling=pooling)
     assert largest_relative_difference(found.values, plain.values) > 0.1
@@ -249,3 +252,42 @@ def test_turns_longer_than_the_context_are_cut_to_it_and_keep_their_ending(chat_
     encoding = found.provenance["encoding"]
     assert (encoding["truncated_rows"], encoding["max_tokens"]) == ([2, 4], 211)
     assert encoding["n_distinct_last_tokens"] == 1
+
+
+def test_a_tokenizer_that_ends_texts_in_eos_does_not_end_turns_so_and_last_tokens_are_read(
+    chat_folder: Path, copied: Copied
+) -> None:
+    folder = copied(chat_folder)
+    chat_tokenizer(eos=True).save_pretrained(folder)
+    texts = tiny_models.texts_of(LENGTHS, seed=43)
+    found = extract(folder, texts, chat=True)
+    np.testing.assert_array_equal(found.values, extract(chat_folder, texts, chat=True).values)
+    assert found.provenance["encoding"]["special_tokens_at_end"] == []
+
+
+def test_a_template_that_ends_all_texts_in_a_special_token_is_no_appended_eos() -> None:
+    tokenizer = chat_tokenizer("{{ bos_token }}user {{ messages[0].content }}<end>")
+    result = encoded(TEXTS, tokenizer)
+    assert (result.last_token, result.last_token_share) == ("<end>", 1)
+    assert result.last_token_is_special
+    refuse_places_without_text(result, "last", capture="block", is_causal=True, name="tiny")
+
+
+def test_the_embedding_of_a_templates_last_token_is_the_same_for_all_and_refused(
+    chat_folder: Path,
+) -> None:
+    with pytest.raises(TextsError, match="at pooling 'last' the model has read the same of all 10"):
+        extract(chat_folder, tiny_models.texts_of(LENGTHS), chat=True, capture="embedding")
+
+
+def test_places_in_front_of_the_text_are_refused_and_those_behind_are_read(chat_folder: Path) -> None:
+    model = load_model(chat_folder)
+    texts = tiny_models.texts_of(LENGTHS, seed=47)
+    slow = tiny_models.slow_hidden_states(chat_folder, texts, chat=True)
+    for place in range(len(CHAT_FRONT)):
+        with pytest.raises(TextsError, match="has read the same of all 10 texts"):
+            extract(model, texts, chat=True, pooling=place)
+    for place in (len(CHAT_FRONT), -2, -len(CHAT_ENDING) - 1):
+        found = extract(model, texts, chat=True, pooling=place, capture="final_norm").values
+        expected = np.stack([states[:, place] for states in slow], axis=1)
+        assert largest_relative_difference(found, expected) < 1e-5

@@ -2,11 +2,9 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 import tiny_models
-from isodepth.activations.encoding import EncodedTexts, encode_texts, length_sorted_batches
+from isodepth.activations.encoding import EncodedTexts, encode_texts, refuse_places_without_text
 from isodepth.errors import TextsError
 
 TEXTS = ["w3 w4 w5", "w10", "w6 w7"]
@@ -30,7 +28,9 @@ def test_bos_is_kept_and_an_appended_eos_is_removed_and_both_are_reported(bos: b
     assert result.suffix == ("</s>",) * eos
     report = result.as_dict()
     assert report["special_tokens_in_front"] == ["<s>"] * bos
-    assert report["special_tokens_removed_from_end"] == ["</s>"] * eos
+    assert report["special_tokens_at_end"] == ["</s>"] * eos
+    assert report["special_tokens_at_end_are"] == "removed"
+    assert (report["n_tokens_in_front"], result.n_in_front) == (bos, bos)
     assert report["n_distinct_last_tokens"] == 3
     assert report["n_tokens"] == 6 + 3 * bos
 
@@ -125,44 +125,6 @@ def test_the_tokenizers_own_truncation_and_padding_do_not_apply() -> None:
     assert ids_of(result) == [[1, *ids] for ids in BARE]
 
 
-lengths_lists = st.lists(st.integers(1, 97), min_size=1, max_size=61)
-
-
-@given(lengths=lengths_lists, token_budget=st.integers(1, 331))
-def test_batches_are_a_partition_within_the_budget_and_sorted(
-    lengths: list[int], token_budget: int
-) -> None:
-    array = np.array(lengths, dtype=np.int64)
-    batches = length_sorted_batches(array, token_budget=token_budget)
-    flat = np.concatenate(batches)
-    assert sorted(flat.tolist()) == list(range(len(lengths)))
-    assert (np.diff(array[flat]) <= 0).all()
-    for batch in batches:
-        assert len(batch) >= 1
-        assert len(batch) == 1 or len(batch) * array[batch].max() <= token_budget
-
-
-@given(lengths=lengths_lists, token_budget=st.integers(1, 331))
-def test_a_batch_ends_only_where_one_more_text_would_not_fit(
-    lengths: list[int], token_budget: int
-) -> None:
-    array = np.array(lengths, dtype=np.int64)
-    batches = length_sorted_batches(array, token_budget=token_budget)
-    for batch in batches[:-1]:
-        assert (len(batch) + 1) * array[batch].max() > token_budget
-
-
-@given(lengths=lengths_lists, token_budget=st.integers(1, 331))
-def test_batches_are_the_same_on_every_call_and_equal_lengths_keep_their_order(
-    lengths: list[int], token_budget: int
-) -> None:
-    array = np.array(lengths, dtype=np.int64)
-    one, two = (length_sorted_batches(array, token_budget=token_budget) for _ in range(2))
-    assert [batch.tolist() for batch in one] == [batch.tolist() for batch in two]
-    flat = np.concatenate(one).tolist()
-    assert flat == sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
-
-
 def test_texts_that_differ_only_in_what_is_cut_are_one_input() -> None:
     result = encoded(["w3 w4", "w3 w5", "w6 w4", "w3 w4"], limit=2)  # BOS and one word
     assert [rows.tolist() for rows in result.rows] == [[0, 1, 3], [2]]
@@ -172,3 +134,99 @@ def test_texts_that_differ_only_in_what_is_cut_are_one_input() -> None:
 def test_texts_that_are_all_the_same_to_the_model_are_refused() -> None:
     with pytest.raises(TextsError, match=r"tiny: all 3 texts are the same to the model after 1 tokens"):
         encoded(["w3", "w4 w5", "w6"], limit=1)
+
+
+@pytest.mark.parametrize("bos", [False, True])
+def test_what_is_appended_is_kept_where_it_is_asked_for(bos: bool) -> None:
+    tokenizer = tiny_models.tiny_tokenizer(bos=bos, eos=True)
+    result = encode_texts(TEXTS, tokenizer, limit=None, name="tiny", keeps_suffix=True)
+    assert ids_of(result) == [[1] * bos + ids + [2] for ids in BARE]
+    report = result.as_dict()
+    assert (report["special_tokens_at_end"], report["special_tokens_at_end_are"]) == (["</s>"], "kept")
+    assert (report["n_tokens_in_front"], report["n_distinct_last_tokens"]) == (bos, 1)
+    assert report["most_frequent_last_token"] == "</s>"
+    assert report["most_frequent_last_token_share"] == 1
+
+
+def test_a_cut_text_keeps_what_is_appended_where_that_is_kept() -> None:
+    texts = tiny_models.texts_of([2, 7, 3, 11])
+    tokenizer = tiny_models.tiny_tokenizer(eos=True)
+    result = encode_texts(texts, tokenizer, limit=5, name="tiny", keeps_suffix=True)
+    whole = [tokenizer(text)["input_ids"] for text in texts]
+    assert ids_of(result) == [ids if len(ids) <= 5 else [*ids[:4], 2] for ids in whole]
+    assert result.truncated == (1, 3)
+    with pytest.raises(TextsError) as caught:
+        encode_texts(texts, tokenizer, limit=1, name="tiny", keeps_suffix=True)
+    assert caught.value.message == (
+        "tiny: 1 tokens leave no room for a text before the 1 tokens that the tokenizer ends in"
+    )
+
+
+def refuse(result: EncodedTexts, pooling: str | int) -> None:
+    refuse_places_without_text(result, pooling, capture="block", is_causal=True, name="tiny")
+
+
+def test_an_end_that_cannot_be_told_from_the_texts_own_is_refused_for_last_tokens_only() -> None:
+    texts = ["w3 </s>", "w4 w5 </s>", "w6 w7 w8 </s>"]  # they spell it out
+    for eos in (False, True):
+        result = encoded(texts, eos=eos)
+        assert (result.last_token, result.last_token_share) == ("</s>", 1)
+        with pytest.raises(TextsError) as caught:
+            refuse(result, "last")
+        assert caught.value.message == (
+            "tiny: its tokenizer ends all 3 texts in '</s>', in a way that isodepth cannot take back, "
+            "so their last tokens are the same"
+        )
+        assert caught.value.hint == (
+            "use --pooling mean, a tokenizer that does not append it (add_eos_token=false in its "
+            "tokenizer_config.json), or texts that do not spell it out."
+        )
+        for pooling in ("mean", -2, 1):
+            refuse(result, pooling)
+
+
+def test_a_tokenizer_whose_appended_token_depends_on_the_text_is_refused() -> None:
+    class Odd:
+        """Appends EOS as tokenizers of SentencePiece may: the text's own tokens differ with it."""
+
+        all_special_ids = (0, 1, 2)
+
+        def __call__(self, texts: list[str], *, add_special_tokens: bool, **_: object) -> object:
+            inner = [[3 + len(text), 11] for text in texts]
+            return {"input_ids": [[*ids[:1], 12, 2] for ids in inner] if add_special_tokens else inner}
+
+        def convert_ids_to_tokens(self, ids: object) -> object:
+            return "</s>" if ids == 2 else [str(one) for one in ids]  # type: ignore[attr-defined]
+
+    result = encode_texts(["a", "bb", "ccc"], Odd(), limit=None, name="tiny")
+    assert (result.prefix, result.suffix) == ((), ())
+    with pytest.raises(TextsError, match="tiny: its tokenizer ends all 3 texts in '</s>'"):
+        refuse(result, "last")
+
+
+@pytest.mark.parametrize(
+    ("texts", "token", "share", "is_special"),
+    [
+        (["w3 w4", "w5 w4", "w4", "w4 w3"], "w4", 3 / 4, False),
+        (["w3 w4", "w5 w4", "w4"], "w4", 1, False),  # all alike, but the texts' own
+        (["w3 </s>", "w5 </s>", "w4"], "</s>", 2 / 3, True),
+        (["w3", "w5", "w5", "w6", "w5"], "w5", 3 / 5, False),  # every row of a copy counts
+    ],
+)
+def test_the_most_frequent_last_token_is_reported_with_its_share_of_the_rows(
+    texts: list[str], token: str, share: float, is_special: bool
+) -> None:
+    result = encoded(texts)
+    assert result.last_token == token
+    assert result.last_token_share == pytest.approx(share)
+    assert result.last_token_is_special is is_special
+    report = result.as_dict()
+    assert report["most_frequent_last_token"] == token
+    assert report["most_frequent_last_token_share"] == pytest.approx(share)
+    refuse(result, "last")
+
+
+def test_one_text_alone_is_equal_to_no_other() -> None:
+    refuse(encoded(["w3 w4"]), "first")
+    with pytest.raises(TextsError, match="has read the same of all 2 texts"):
+        refuse(encoded(["w3 w4", "w5"]), "first")

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 import tiny_models
 from isodepth import Model, TextSet, extract, load_model
-from isodepth.activations import ExtractionOptions, prepare_extraction
-from isodepth.activations import extraction as extraction_module
-from isodepth.activations.capture import BlockReader
+from isodepth.activations import CAPTURES, ExtractionOptions, extract_all, prepare_extraction
+from isodepth.activations.capture import BlockReader, Reading
+from isodepth.activations.contract import BatchingWarning
 from isodepth.activations.extraction import TOKEN_BUDGET
 from isodepth.errors import ActivationsError, ParameterError, TextsError
 from tiny_models import largest_relative_difference
@@ -72,7 +72,6 @@ def test_last_tokens_equal_one_text_at_a_time_with_output_hidden_states(
 
 
 @pytest.mark.parametrize("name", ["llama", "gemma", "gpt2", "mamba"])
-@pytest.mark.filterwarnings("ignore::isodepth.activations.checks.HiddenStatesWarning")
 def test_the_raw_last_layer_is_what_leaves_the_last_block(
     name: str, request: pytest.FixtureRequest
 ) -> None:
@@ -82,16 +81,6 @@ def test_the_raw_last_layer_is_what_leaves_the_last_block(
         ids = model.tokenizer(text)["input_ids"]
         slow = tiny_models.slow_last_block_outputs(model.body, model.blocks[-1], ids)
         assert largest_relative_difference(values[-1, row], slow[-1]) < 1e-5
-
-
-@pytest.mark.parametrize("name", ["llama", "gemma", "gpt2"])
-def test_mean_pooling_equals_the_slow_mean_over_all_tokens(
-    name: str, request: pytest.FixtureRequest
-) -> None:
-    folder = folder_of(name, request)
-    slow = [states.mean(axis=1) for states in tiny_models.slow_hidden_states(folder, TEXTS)]
-    values = extract(folder, TEXTS, capture="final_norm", pooling="mean").values
-    assert largest_relative_difference(values, np.stack(slow, axis=1)) < 1e-5
 
 
 @settings(deadline=None, max_examples=17, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -113,10 +102,10 @@ def test_batched_equals_single_for_any_lengths_and_budget(
     extraction = prepare_extraction(
         model, texts, ExtractionOptions(pooling=pooling), token_budget=token_budget
     )
-    with BlockReader(model, capture="block", pooling=pooling) as reader:
-        single = [reader.read([ids]) for ids in extraction.encoded.ids]
+    with BlockReader(model, [Reading("block", pooling)]) as reader:
+        single = [reader.read([ids], front=1)[0] for ids in extraction.encoded.ids]
     position = {int(row): at for at, rows in enumerate(extraction.encoded.rows) for row in rows}
-    for rows, values in extraction.batches():
+    for rows, (values,) in extraction.batches():
         for at, row in enumerate(rows):
             expected = single[position[int(row)]][:, 0]
             assert largest_relative_difference(values[:, at], expected) < 1e-5
@@ -197,10 +186,11 @@ def test_only_batches_with_missing_rows_are_read_and_whole(llama_folder: Path) -
     extraction = prepare_extraction(
         load_model(llama_folder), TextSet.of(TEXTS), ExtractionOptions(), token_budget=67
     )
-    every = {tuple(rows.tolist()): values for rows, values in extraction.batches()}
+    every = {tuple(rows.tolist()): values for rows, (values,) in extraction.batches()}
     assert sorted(row for rows in every for row in rows) == list(range(len(TEXTS)))
     missing = np.array([0, 3])
-    again = {tuple(rows.tolist()): values for rows, values in extraction.batches(missing=missing)}
+    batches = extraction.batches(missing=missing)
+    again = {tuple(rows.tolist()): values for rows, (values,) in batches}
     assert again.keys() == {rows for rows in every if {0, 3} & set(rows)}
     for rows, values in again.items():
         np.testing.assert_array_equal(values, every[rows])
@@ -231,11 +221,12 @@ def test_an_appended_eos_changes_nothing_but_the_report(llama_folder: Path, copi
     tiny_models.tiny_tokenizer(eos=True).save_pretrained(folder)
     one, two = extract(llama_folder, TEXTS), extract(folder, TEXTS)
     np.testing.assert_array_equal(one.values, two.values)
-    assert two.provenance["encoding"]["special_tokens_removed_from_end"] == ["</s>"]
+    assert two.provenance["encoding"]["special_tokens_at_end"] == ["</s>"]
+    assert two.provenance["encoding"]["special_tokens_at_end_are"] == "removed"
     assert one.model_digest != two.model_digest
 
 
-def test_provenance_states_versions_encoding_and_self_check(llama_folder: Path) -> None:
+def test_provenance_states_versions_encoding_and_contract(llama_folder: Path) -> None:
     texts = TextSet.of(TEXTS, name="tiny-texts")
     activations = extract(load_model(llama_folder), texts, pooling="mean")
     provenance = activations.provenance
@@ -243,11 +234,12 @@ def test_provenance_states_versions_encoding_and_self_check(llama_folder: Path) 
     assert provenance["token_budget"] == TOKEN_BUDGET
     assert provenance["torch"] == torch.__version__
     assert provenance["encoding"]["special_tokens_in_front"] == ["<s>"]
-    check = provenance["self_check"]
-    assert check["batched_against_single"] <= check["tolerance"]
-    assert check["later_token_effect"] <= check["tolerance"]
-    assert check["hooks_against_hidden_states"] <= check["tolerance"]
-    assert check["final_norm_against_last_hidden_state"] <= check["tolerance"]
+    contract = provenance["contract"]
+    assert contract["batching"] == "padded"
+    assert contract["batched_against_single"] <= contract["tolerance"]
+    assert contract["later_token_effect"] <= contract["tolerance"]
+    assert contract["hooks_against_hidden_states"] <= contract["tolerance"]
+    assert contract["final_norm"] == "norm (LlamaRMSNorm)"
     assert (activations.model, activations.texts) == ("tiny-llama", "tiny-texts")
     assert activations.texts_digest == texts.digest
     assert activations.options == ExtractionOptions(pooling="mean")
@@ -264,15 +256,17 @@ def with_nan_for(model: Model, word: str) -> Model:
 
 
 def test_activations_that_are_not_finite_are_named_by_model_layer_and_row(llama_folder: Path) -> None:
-    texts = ["w1 w2 w3 w4 w5 w6", "w1", "w7 w8 w9", "w5 w77 w6", "w10 w77", "w1 w2"]
-    model = with_nan_for(load_model(llama_folder), "w77")  # the probes have no such word
-    extract(model, texts[:3])
+    # of the lengths 1, 2, 3 ... 20, the contract's eight probes leave out 2 and 5
+    texts = [" ".join(["w1"] * length) for length in range(20, 0, -1)]
+    texts[15], texts[18] = "w5 w77 w6 w7 w8", "w10 w77"
+    model = with_nan_for(load_model(llama_folder), "w77")
+    extract(model, [text for text in texts if "w77" not in text])
     before, hooks = torch.get_num_threads(), hooks_of(model)
     with pytest.raises(ActivationsError) as caught:
         extract(model, texts)
     message = caught.value.message
     assert message.startswith(
-        "tiny-llama: NaN or infinite activations in layer 1, 2, 3, 4, 5, text 4, 5 "
+        "tiny-llama: NaN or infinite activations in layer 1, 2, 3, 4, 5, text 16, 19 "
     )
     assert "count from 1" in message
     assert "remove these texts" in str(caught.value.hint)
@@ -284,7 +278,9 @@ def test_one_layer_of_nan_weights_is_named_with_the_model(llama_folder: Path) ->
     model = load_model(llama_folder)
     weight = torch.full_like(model.blocks[3].mlp.down_proj.weight, torch.nan)
     model.blocks[3].mlp.down_proj.weight = torch.nn.Parameter(weight)
-    with pytest.raises(ActivationsError, match="tiny-llama .* layer 4, 5: .* not finite"):
+    with pytest.raises(
+        ActivationsError, match="tiny-llama .*: NaN or infinite activations in layer 4, 5 on"
+    ):
         extract(model, TEXTS)
 
 
@@ -371,8 +367,11 @@ def test_only_a_few_batches_are_read_ahead_of_a_slow_consumer(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"capture": "blocks"}, "capture must be one of block, final_norm; got 'blocks'"),
-        ({"pooling": "max"}, "pooling must be one of last, mean; got 'max'"),
+        (
+            {"capture": "blocks"},
+            "capture must be one of block, final_norm, embedding, attention, mlp; got 'blocks'",
+        ),
+        ({"pooling": "max"}, "pooling must be one of last, mean, first or a whole number; got 'max'"),
         ({"max_tokens": 0}, "max_tokens must be at least 1; got 0"),
         ({"token_budget": 0}, "token_budget must be at least 1; got 0"),
     ],
@@ -403,12 +402,109 @@ def test_names_and_folders_are_taken_as_well(llama_folder: Path, tmp_path: Path)
     assert (found.model_digest, found.texts_digest) == (expected.model_digest, expected.texts_digest)
 
 
-@pytest.mark.parametrize("rope_type", ["dynamic", "longrope"])
-def test_models_that_rescale_themselves_are_read_one_batch_at_a_time(
-    llama_folder: Path, monkeypatch: pytest.MonkeyPatch, rope_type: str
+ALL_POOLINGS: list[str | int] = ["last", "mean", 1, "-2"]
+
+
+@pytest.mark.parametrize("name", ["llama", "gpt2"])
+def test_all_captures_and_poolings_together_equal_one_at_a_time(
+    name: str, request: pytest.FixtureRequest
+) -> None:
+    model = load_model(folder_of(name, request))
+    together = extract_all(
+        model, TEXTS, captures=list(CAPTURES), poolings=ALL_POOLINGS, token_budget=67
+    )
+    assert together.keys() == {
+        (capture, pooling) for capture in CAPTURES for pooling in ("last", "mean", 1, -2)
+    }
+    for (capture, pooling), found in together.items():
+        alone = extract(model, TEXTS, capture=capture, pooling=pooling, token_budget=67)
+        assert found.options == alone.options == ExtractionOptions(capture=capture, pooling=pooling)
+        n_layers = 1 if capture == "embedding" else model.n_layers
+        assert found.values.shape == (n_layers, len(TEXTS), model.width)
+        np.testing.assert_array_equal(found.values, alone.values)
+        assert found.provenance["encoding"] == alone.provenance["encoding"]
+        identity = (alone.model, alone.texts, alone.model_digest, alone.texts_digest)
+        assert (found.model, found.texts, found.model_digest, found.texts_digest) == identity
+
+
+def test_all_captures_and_poolings_cost_one_forward_pass_a_batch(llama_folder: Path) -> None:
+    model = load_model(llama_folder)
+    n_passes = {}
+    one: list[str | int] = ["last"]
+    for how_many, captures, poolings in ((1, ["block"], one), (20, list(CAPTURES), ALL_POOLINGS)):
+        options = [
+            ExtractionOptions(capture=capture, pooling=pooling)
+            for capture in captures
+            for pooling in poolings
+        ]
+        extraction = prepare_extraction(model, TextSet.of(TEXTS), options, token_budget=67)
+        shapes: list[tuple[int, ...]] = []
+        handle = model.body.register_forward_pre_hook(
+            lambda module, inputs, named, seen=shapes: seen.append(tuple(named["input_ids"].shape)),
+            with_kwargs=True,
+        )
+        batches = list(extraction.batches())
+        handle.remove()
+        assert len(options) == how_many
+        assert all(len(values) == how_many for _, values in batches)
+        proofs = [shape for shape in shapes if shape == (1, 5)]  # no text has as many tokens
+        assert len(proofs) == (0 if how_many == 1 else 2)  # once a part, before the first batch
+        shapes = [shape for shape in shapes if shape != (1, 5)]
+        assert len(shapes) == len(batches) > 3
+        assert sorted(n_texts for n_texts, _ in shapes) == sorted(len(rows) for rows, _ in batches)
+        n_passes[how_many] = sorted(shapes)
+    assert n_passes[1] == n_passes[20]
+
+
+def test_what_is_asked_for_twice_is_there_once(llama_folder: Path) -> None:
+    found = extract_all(llama_folder, TEXTS, captures=["mlp", "mlp"], poolings=["last", -1, "-1"])
+    assert found.keys() == {("mlp", "last")}
+
+
+def test_options_that_need_other_tokens_are_not_read_in_one_pass(llama_folder: Path) -> None:
+    options = [ExtractionOptions(), ExtractionOptions(max_tokens=7)]
+    with pytest.raises(ParameterError, match="must have the same max_tokens and chat"):
+        prepare_extraction(load_model(llama_folder), TextSet.of(TEXTS), options)
+
+
+@pytest.mark.parametrize("captures", [["block", "blocks"], ["block", ""]])
+def test_one_capture_that_does_not_exist_is_refused_among_others(
+    captures: list[str], llama_folder: Path
+) -> None:
+    with pytest.raises(ParameterError, match="capture must be one of block"):
+        extract_all(llama_folder, TEXTS, captures=captures)
+
+
+def test_a_resumed_run_reads_the_same_batches_with_all_that_is_wanted(llama_folder: Path) -> None:
+    model = load_model(llama_folder)
+    options = [ExtractionOptions(), ExtractionOptions(capture="mlp", pooling="mean")]
+    texts = TextSet.of([*TEXTS, TEXTS[0], TEXTS[4]])
+    extraction = prepare_extraction(model, texts, options, token_budget=67)
+    every = {tuple(rows.tolist()): values for rows, values in extraction.batches()}
+    assert len(every) > 4
+    stopped = list(every)[:2]
+    missing = np.array([row for rows in every if rows not in stopped for row in rows])
+    resumed = prepare_extraction(load_model(llama_folder), texts, options, token_budget=67)
+    rest = {tuple(rows.tolist()): values for rows, values in resumed.batches(missing=missing)}
+    assert rest.keys() == every.keys() - set(stopped)
+    for rows, values in rest.items():
+        for one, other in zip(values, every[rows], strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_a_resumed_run_of_a_model_that_cannot_be_padded_reads_the_same_batches_too(
+    llama_folder: Path,
 ) -> None:
     model = load_model(llama_folder)
-    assert not extraction_module._changes_while_reading(model)
-    parameters = {"rope_type": rope_type, "rope_theta": 10_000.0}
-    monkeypatch.setattr(model.body.config, "rope_parameters", parameters)
-    assert extraction_module._changes_while_reading(model)
+    model.blocks[2].register_forward_hook(
+        lambda module, inputs, output: output + 0.1 * (output.shape[0] - 1)
+    )
+    with pytest.warns(BatchingWarning):
+        extraction = prepare_extraction(model, TextSet.of(TEXTS), ExtractionOptions(), token_budget=67)
+    every = {tuple(rows.tolist()): values for rows, (values,) in extraction.batches()}
+    assert len(every) == len(TEXTS)
+    missing = np.array([7, 2], dtype=np.int64)
+    rest = {tuple(rows.tolist()): values for rows, (values,) in extraction.batches(missing=missing)}
+    assert rest.keys() == {(7,), (2,)}
+    for rows, values in rest.items():
+        np.testing.assert_array_equal(values, every[rows])

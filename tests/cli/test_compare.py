@@ -11,7 +11,9 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 
+import tiny_architectures
 import tiny_models
+from isodepth import affinity_matrix, extract, load_model, nearest_neighbors
 from isodepth.sources import import_file
 from isodepth.texts import texts_digest
 from tiny_models import TinySet
@@ -54,7 +56,7 @@ def compared(run: Run, llama_folder: Path, chat_folder: Path, tmp_path: Path) ->
     """
 
     def run_comparison(
-        *arguments: object, left: Path = llama_folder, right: Path = chat_folder
+        *arguments: object, left: object = llama_folder, right: object = chat_folder
     ) -> tuple[str, dict[str, Any], np.ndarray]:
         out = tmp_path / "out"
         status, said, problems = run("compare", left, right, *arguments, "-k", 5, "--out", out)
@@ -120,7 +122,12 @@ def test_chat_flags_say_which_model_reads_turns(
     said, summary, _ = compared("--texts", english, *flags, left=chat_folder)
     assert (summary["left"]["chat"], summary["right"]["chat"]) == turned
     note = "read every text as a user's turn in its chat template, up to the generation prompt."
-    assert said.count(note) == sum(turned)
+    readers = {
+        summary[side]["name"]
+        for side, wrapped in zip(("left", "right"), turned, strict=True)
+        if wrapped
+    }
+    assert said.count(note) == len(readers)
     for side, wrapped in zip(("left", "right"), turned, strict=True):
         name = summary[side]["name"]
         assert name.endswith(" as chat") == (wrapped and not all(turned))
@@ -329,3 +336,134 @@ def test_bytes_on_standard_input_that_are_not_utf_8_are_an_error_with_their_plac
     assert done.stderr.startswith(
         b"error: standard input: not UTF-8 at line 2, byte 6 of the file (0xe9): "
     )
+
+
+def expected_similarities(left: object, right: object, texts: Path, **options: Any) -> np.ndarray:
+    """Return what the library's stages give one by one, as the table has it."""
+    sides = [
+        nearest_neighbors(extract(model, texts, **options), 5)  # type: ignore[arg-type]
+        for model in (left, right)
+    ]
+    return affinity_matrix(*sides, k=5).values.ravel()
+
+
+def test_a_dtype_for_all_and_one_for_a_model_alone(
+    compared: Compared, english: Path, llama_folder: Path, chat_folder: Path
+) -> None:
+    rounded = load_model(chat_folder, dtype="bfloat16")
+    said, summary, found = compared("--texts", english, "--dtype", "bfloat16")
+    assert "layers of tiny-llama (bfloat16) (up) against layers of tiny-chat (bfloat16)" in said
+    assert [summary[side]["provenance"]["dtype"] for side in ("left", "right")] == ["bfloat16"] * 2
+    both = expected_similarities(load_model(llama_folder, dtype="bfloat16"), rounded, english)
+    np.testing.assert_allclose(found, both, atol=1e-6)
+
+    right = f"{chat_folder}(dtype=bfloat16)"
+    said, summary, found = compared("--texts", english, right=right)
+    assert "layers of tiny-llama (up) against layers of tiny-chat (bfloat16)" in said
+    dtypes = [summary[side]["provenance"]["dtype"] for side in ("left", "right")]
+    assert dtypes == ["float32", "bfloat16"]
+    np.testing.assert_allclose(found, expected_similarities(llama_folder, rounded, english), atol=1e-6)
+    assert not np.allclose(found, both, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "capture", "pooling", "label"),
+    [
+        (["--pooling=-2"], "block", -2, " [token -2]"),
+        (["--pooling", "-1"], "block", "last", ""),
+        (["--pooling", "2"], "block", 2, " [token 2]"),
+        (["--capture", "mlp"], "mlp", "last", " [MLP outputs]"),
+        (["--capture", "attention", "--pooling", "mean"], "attention", "mean", None),
+    ],
+)
+def test_captures_and_poolings_are_those_of_the_library_and_named(
+    arguments: list[str],
+    capture: str,
+    pooling: str | int,
+    label: str | None,
+    compared: Compared,
+    english: Path,
+    llama_folder: Path,
+    chat_folder: Path,
+) -> None:
+    said, summary, found = compared("--texts", english, *arguments)
+    assert summary["capture"] == {"capture": capture, "pooling": pooling, "max_tokens": None}
+    assert f"capture {capture}, pooling {pooling}." in said
+    label = " [attention outputs, mean over tokens]" if label is None else label
+    assert summary["left"]["name"] == f"tiny-llama{label}"
+    assert f"layers of tiny-llama{label} (up) against layers of tiny-chat{label}" in said
+    expected = expected_similarities(
+        llama_folder, chat_folder, english, capture=capture, pooling=pooling
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_an_adapter_is_compared_with_its_base(
+    compared: Compared, english: Path, llama_folder: Path, lora_folder: Path
+) -> None:
+    said, summary, found = compared("--texts", english, right=lora_folder)
+    assert "layers of tiny-llama (up) against layers of tiny-llama + tiny-lora (right)" in said
+    assert summary["right"]["name"] == "tiny-llama + tiny-lora"
+    digests = [summary[side]["provenance"]["model_digest"] for side in ("left", "right")]
+    assert digests[1].startswith(f"{digests[0]} + adapter folder:")
+    diagonal = np.diag(found.reshape(5, 5))
+    assert 0 < diagonal.min() < 1
+    assert diagonal.max() < 1
+    named = f"{llama_folder}(adapter={lora_folder})"
+    again, _, same = compared("--texts", english, right=named)
+    np.testing.assert_array_equal(same, found)
+    assert "Found in the store: neighbors of tiny-llama, neighbors of tiny-llama + tiny-lora" in again
+
+
+def test_blocks_that_text_passes_by_are_noted_on_a_rerun_too(
+    compared: Compared, english: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "tiny-vision"
+    with tiny_models.quietly():
+        tiny_architectures.made("mllama").save_pretrained(folder)
+        tiny_models.tiny_tokenizer().save_pretrained(folder)
+    note = (
+        "note: text does not pass through block 2, 4 of tiny-vision; each has the activations of the "
+        "block before.\n"
+    )
+    first, summary, similarity = compared("--texts", english, right=folder)
+    assert first.count(note) == 1
+    assert summary["right"]["provenance"]["contract"]["skipped_blocks"] == [2, 4]
+    again, _, _ = compared("--texts", english, right=folder)
+    assert again.count(note) == 1
+    assert "neighbors of tiny-vision" in again.split("Found in the store: ")[1]
+    layers = similarity.reshape(5, 5).T
+    np.testing.assert_array_equal(layers[1], layers[0])
+    np.testing.assert_array_equal(layers[3], layers[2])
+
+
+def test_an_encoder_is_compared_by_its_mean_and_noted_as_one(
+    compared: Compared, english: Path, bert_folder: Path
+) -> None:
+    said, summary, _ = compared("--texts", english, "--pooling", "mean", right=bert_folder)
+    name = "tiny-bert [mean over tokens]"
+    assert summary["right"]["name"] == name
+    assert said.count(f"note: the tokens of {name} see later ones too: it is an encoder.\n") == 1
+    assert f"the tokens of {summary['left']['name']}" not in said
+
+
+@pytest.mark.parametrize(
+    ("right", "error", "hint"),
+    [
+        ("{}(dtyp=bfloat16)", "'dtyp=bfloat16' is no option of it", "write dtype=..."),
+        ("{}(dtype=float31)", "dtype must be one of float32, bfloat16, float16", None),
+        ("{}(adapter={})", "is not a PEFT adapter", "save_pretrained of a PEFT model"),
+        ("{}(revision=main)", "is no hub model, so it has no revision 'main'", None),
+        ("paper", "paper is a group of 24 models", "'isodepth models show paper' lists them"),
+    ],
+)
+def test_a_model_written_wrongly_is_refused_before_anything_is_read(
+    right: str, error: str, hint: str | None, run: Run, english: Path, llama_folder: Path
+) -> None:
+    named = right.format(llama_folder, llama_folder)
+    status, said, problems = run("compare", llama_folder, named, "--texts", english, "-k", 5)
+    assert (status, said) == (1, "")
+    assert "loading" not in problems
+    assert error in problems
+    assert ("hint: " in problems) == (hint is not None)
+    assert hint is None or hint in problems

@@ -76,9 +76,13 @@ def test_an_empty_line_of_the_texts_is_named(run: Run, llama_folder: Path, tmp_p
     assert_refused(result, "row 2 (rows count from 1)", "--min-chars 1 leaves such rows out")
 
 
-def test_a_model_that_is_not_causal_is_refused(run: Run, bert_folder: Path, texts_file: Path) -> None:
+def test_the_last_token_of_an_encoder_is_refused(run: Run, bert_folder: Path, texts_file: Path) -> None:
     result = run("compare", bert_folder, bert_folder, "--texts", texts_file)
-    assert_refused(result, "the model is not a causal decoder", "causal decoder language models")
+    assert_refused(
+        result,
+        "tiny-bert (BertModel): its tokens see later ones (it is no causal decoder)",
+        "use --pooling mean, as sentence models do",
+    )
 
 
 @pytest.mark.parametrize(
@@ -90,6 +94,11 @@ def test_a_model_that_is_not_causal_is_refused(run: Run, bert_folder: Path, text
         (("compare", "a", "b", "--texts", "c", "--capture", "all"), "'all' is not one of"),
         (("compair",), "No such command 'compair'"),
         (("models", "--all"), "No such option"),
+        (("models", "show"), "Missing argument 'NAME'"),
+        (("compare", "a", "b", "--texts", "c", "--capture", "embedding"), "'embedding' is not one of"),
+        (("compare", "a", "b", "--texts", "c", "--dtype", "int8"), "'int8' is not one of"),
+        (("inspect", "a"), "Missing option '--texts'"),
+        (("inspect", "a", "--texts", "c", "--probes", "1"), "1 is not in the range x>=2"),
     ],
 )
 def test_wrong_usage_has_status_2_and_no_traceback(

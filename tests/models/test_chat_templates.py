@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 import tiny_models
-from isodepth.models import MODELS, has_chat_template, load_tokenizer, resolve_model
+from isodepth.models import has_chat_template, load_tokenizer, resolve_model
+from isodepth.models.offline import OFFLINE_MODELS
 
 Copied = Callable[[Path], Path]
 
@@ -89,7 +90,7 @@ def test_settings_that_cannot_be_read_give_no_answer(
     assert has_chat_template(source) is None
 
 
-@pytest.mark.parametrize("name", list(MODELS))
+@pytest.mark.parametrize("name", list(OFFLINE_MODELS))
 def test_of_a_model_that_is_not_here_it_is_unknown(name: str) -> None:
     assert has_chat_template(resolve_model(name)) is None
 

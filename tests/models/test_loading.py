@@ -5,16 +5,19 @@ import contextlib
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
+import tiny_architectures
 import tiny_models
-from isodepth import load_model
-from isodepth.errors import ModelError
-from isodepth.models import load_tokenizer, resolve_model
+from isodepth import extract, load_model
+from isodepth.errors import ModelError, ParameterError
+from isodepth.models import LoadingOptions, as_model, load_tokenizer, resolve_model
 
 Copied = Callable[[Path], Path]
 
@@ -87,15 +90,26 @@ def test_a_model_without_a_list_of_its_blocks_is_refused_with_what_was_found(tmp
     with pytest.raises(ModelError, match="expected a ModuleList of 3 modules") as caught:
         load_model(folder)
     assert "tiny-albert (AlbertModel): no decoder blocks found" in caught.value.message
-    assert "encoder.albert_layer_groups (1)" in caught.value.message
+    assert "encoder.albert_layer_groups (1 module, run 3 times" in caught.value.message
 
 
-def test_an_image_model_is_refused_for_it_states_no_layers(tmp_path: Path) -> None:
+def test_an_image_model_is_refused_for_it_reads_no_text(tmp_path: Path) -> None:
     folder = tiny_models.saved(tmp_path / "tiny-resnet", tiny_models.resnet)
-    with pytest.raises(ModelError, match="states no number of hidden layers") as caught:
+    with pytest.raises(ModelError, match="cannot read 5 tokens of text") as caught:
         load_model(folder)
     assert "tiny-resnet (ResNetModel)" in caught.value.message
-    assert caught.value.hint == "isodepth reads decoder language models."
+    assert (
+        caught.value.hint
+        == "isodepth reads language models that take token ids alone; where this one is such, another --dtype, --quantization or --attention may help."
+    )
+
+
+def test_an_encoder_decoder_is_refused_as_one(tmp_path: Path) -> None:
+    folder = tiny_models.saved(tmp_path / "tiny-t5", tiny_models.t5)
+    with pytest.raises(ModelError) as caught:
+        load_model(folder)
+    assert caught.value.message == "tiny-t5 (T5Model) is an encoder-decoder model"
+    assert "decoder language models, and encoders with --pooling mean" in str(caught.value.hint)
 
 
 def test_a_missing_tokenizer_is_named_with_its_folder(llama_folder: Path, copied: Copied) -> None:
@@ -176,7 +190,7 @@ def test_code_in_a_folder_is_never_run_and_nobody_is_asked(
     else:
         with pytest.raises(ModelError) as caught:
             load_model(folder)
-        assert "without remote code" in str(caught.value.hint)
+        assert "--trust-remote-code runs it" in str(caught.value.hint)
     assert not ran.exists()
     assert asked == []
 
@@ -240,3 +254,257 @@ def test_a_tokenizer_that_cannot_be_loaded_is_the_error_that_load_model_gives(
     with pytest.raises(ModelError) as expected:
         load_model(folder)
     assert str(caught.value) == str(expected.value)
+
+
+# number formats, attention, devices
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_weights_are_rounded_once_to_the_number_format_that_is_asked_for(
+    dtype: str, llama_folder: Path
+) -> None:
+    written = load_file(llama_folder / "model.safetensors")
+    for model in (load_model(llama_folder, dtype=dtype), load_model(f"{llama_folder}(dtype={dtype})")):
+        assert model.name == f"tiny-llama ({dtype})"
+        assert model.digest == f"{resolve_model(llama_folder).digest} + {dtype}"
+        assert model.provenance["dtype"] == dtype
+        for name, values in model.body.state_dict().items():
+            expected = written[f"model.{name}"].to(getattr(torch, dtype))
+            assert torch.equal(values, expected), name
+
+
+def test_activations_in_16_bits_are_near_those_in_float32(llama_folder: Path) -> None:
+    texts = tiny_models.texts_of([3, 7, 13])
+    exact = extract(load_model(llama_folder), texts).values
+    for dtype, most in (("bfloat16", 0.1), ("float16", 0.02)):
+        rounded = extract(load_model(llama_folder, dtype=dtype), texts)
+        assert rounded.values.dtype == np.float32
+        difference = tiny_models.largest_relative_difference(rounded.values, exact)
+        assert 1e-5 < difference < most, dtype
+
+
+def test_the_attention_that_is_asked_for_is_used(llama_folder: Path) -> None:
+    texts = tiny_models.texts_of([3, 7, 13])
+    values = {}
+    for attention in ("eager", "sdpa"):
+        model = load_model(llama_folder, attention=attention)
+        assert model.provenance["attention"] == attention
+        assert model.name == f"tiny-llama ({attention} attention)"
+        values[attention] = extract(model, texts).values
+    difference = tiny_models.largest_relative_difference(values["eager"], values["sdpa"])
+    assert difference < 1e-5
+
+
+def test_an_attention_that_is_not_installed_is_told(llama_folder: Path) -> None:
+    with pytest.raises(ModelError, match="tiny-llama .*cannot load the model") as caught:
+        load_model(llama_folder, attention="flash_attention_2")
+    assert "flash" in caught.value.message.lower()
+
+
+@pytest.mark.parametrize("device", ["cuda:97", "mps"])
+def test_a_device_that_is_not_there_is_told_before_anything_is_read(
+    device: str, llama_folder: Path, copied: Copied, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    folder = copied(llama_folder)
+    (folder / "model.safetensors").write_bytes(b"no weights")
+    with pytest.raises(ParameterError, match=f"device {device} is not there: torch") as caught:
+        load_model(folder, device=device)
+    assert torch.__version__ in caught.value.message
+    if device != "mps":
+        assert f"finds {torch.cuda.device_count()} CUDA devices" in caught.value.message
+        assert "--device cpu" in str(caught.value.hint)
+
+
+def test_a_device_map_on_a_machine_without_accelerator_changes_nothing(
+    llama_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    texts = tiny_models.texts_of([3, 7, 13])
+    plain, mapped = load_model(llama_folder), load_model(llama_folder, device_map="auto")
+    assert (mapped.name, mapped.digest) == (plain.name, plain.digest)
+    assert mapped.provenance["device"] == plain.provenance["device"] == "cpu"
+    assert mapped.provenance["offloaded"] is False
+    np.testing.assert_array_equal(extract(mapped, texts).values, extract(plain, texts).values)
+
+
+def test_a_source_brings_its_own_options(llama_folder: Path) -> None:
+    source = resolve_model(llama_folder, options=LoadingOptions(dtype="bfloat16"))
+    assert load_model(source).provenance["dtype"] == "bfloat16"
+
+
+def offloaded_llama(folder: Path, to: Path) -> Any:
+    """Return the Llama of a folder with all but the embedding and two blocks on disk."""
+    with tiny_models.quietly():
+        model = transformers.LlamaModel.from_pretrained(
+            folder,
+            dtype=torch.float32,
+            device_map={
+                "embed_tokens": "cpu",
+                "layers.0": "cpu",
+                "layers.1": "disk",
+                "layers.2": "cpu",
+                "layers.3": "disk",
+                "layers.4": "disk",
+                "norm": "disk",
+                "rotary_emb": "cpu",
+            },
+            offload_folder=to,
+        )
+    assert any(parameter.is_meta for parameter in model.parameters())
+    return model.eval()
+
+
+def test_weights_on_disk_are_read_right_and_by_one_worker(
+    llama_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from isodepth.activations import extraction
+
+    n_workers: list[int] = []
+    threads = extraction._threads
+    monkeypatch.setattr(extraction, "_threads", lambda n: (n_workers.append(n), threads(n))[1])
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    texts = tiny_models.texts_of([3, 5, 7, 11, 13, 17])
+    plain = load_model(llama_folder)
+    model = as_model(
+        offloaded_llama(llama_folder, tmp_path / "disk"),
+        load_tokenizer(llama_folder),
+        name="on disk",
+        digest="mine",
+    )
+    assert model.provenance["offloaded"] is True
+    assert model.provenance["device"] == "cpu"
+    assert model.provenance["parameters"] == plain.provenance["parameters"]
+    found = extract(model, texts, token_budget=23)
+    expected = extract(plain, texts, token_budget=23)
+    assert tiny_models.largest_relative_difference(found.values, expected.values) < 1e-5
+    assert n_workers == [1, 3]
+
+
+def test_weights_on_disk_cannot_be_identified_without_a_digest(
+    llama_folder: Path, tmp_path: Path
+) -> None:
+    model = offloaded_llama(llama_folder, tmp_path / "disk")
+    with pytest.raises(ModelError, match=r"the weights .* are not in memory") as caught:
+        as_model(model, load_tokenizer(llama_folder), name="on disk")
+    assert caught.value.hint == "pass a digest that identifies it."
+
+
+# encoders
+
+
+def test_an_encoder_reads_as_far_as_its_tokenizer_says(bert_folder: Path, copied: Copied) -> None:
+    folder = copied(bert_folder)
+    assert load_model(folder).context_length == 101
+    assert not load_model(folder).is_causal
+    tiny_models.edited_json(folder / "tokenizer_config.json", model_max_length=89)
+    assert load_model(folder).context_length == 89
+
+
+def test_a_decoder_reads_as_far_as_its_configuration_says(llama_folder: Path, copied: Copied) -> None:
+    folder = copied(llama_folder)
+    tiny_models.edited_json(folder / "tokenizer_config.json", model_max_length=89)
+    model = load_model(folder)
+    assert model.tokenizer.model_max_length == 89
+    assert (model.context_length, model.is_causal) == (211, True)
+
+
+def test_an_encoder_without_pooler_weights_loads_and_one_without_others_does_not(
+    bert_folder: Path, copied: Copied
+) -> None:
+    folder = copied(bert_folder)
+    weights = load_file(folder / "model.safetensors")
+    without = {name: values for name, values in weights.items() if "pooler" not in name}
+    assert len(without) == len(weights) - 2
+    save_file(without, folder / "model.safetensors", metadata={"format": "pt"})
+    texts = tiny_models.texts_of([3, 7, 13])
+    expected = extract(load_model(bert_folder), texts, pooling="mean").values
+    np.testing.assert_array_equal(extract(load_model(folder), texts, pooling="mean").values, expected)
+    del without["encoder.layer.1.output.dense.weight"]
+    save_file(without, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=r"1 weight missing in .*layer\.1\.output\.dense\.weight"):
+        load_model(folder)
+
+
+# models that see and hear
+
+
+@pytest.mark.parametrize("name", ["gemma3", "mllama"])
+def test_of_a_vision_model_only_the_part_that_reads_text_is_kept(name: str, tmp_path: Path) -> None:
+    architecture = tiny_architectures.ARCHITECTURES[name]
+    whole = tiny_architectures.made(name)
+    with tiny_models.quietly():
+        whole.save_pretrained(tmp_path / name)  # type: ignore[operator]
+        tiny_models.tiny_tokenizer().save_pretrained(tmp_path / name)
+    model = load_model(tmp_path / name)
+    assert (model.n_layers, model.width) == (architecture.n_layers, architecture.width)
+    assert model.skipped_blocks == architecture.uncalled
+    text: Any = whole.get_submodule("language_model")
+    assert type(model.body) is type(text)
+    n_text = sum(parameter.numel() for parameter in text.parameters())
+    assert model.provenance["parameters"] == n_text
+    assert n_text < sum(parameter.numel() for parameter in whole.parameters())
+    assert not any("vision" in path for path, _ in model.body.named_modules())
+    assert model.body.state_dict().keys() == text.state_dict().keys()
+    for key, values in text.state_dict().items():
+        assert torch.equal(model.body.state_dict()[key], values), key
+
+
+# position embeddings that change with the longest text
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, None),
+        ({"rope_parameters": {"rope_type": "linear", "factor": 3.0, "rope_theta": 1e4}}, None),
+        (
+            {
+                "rope_parameters": {
+                    "rope_type": "yarn",
+                    "factor": 3.0,
+                    "original_max_position_embeddings": 53,
+                    "rope_theta": 1e4,
+                }
+            },
+            None,
+        ),
+        (
+            {
+                "rope_parameters": {
+                    "rope_type": "longrope",
+                    "long_factor": [3.0, 5.0, 7.0],
+                    "short_factor": [1.0, 1.5, 2.0],
+                    "original_max_position_embeddings": 53,
+                    "rope_theta": 1e4,
+                }
+            },
+            53,
+        ),
+        ({"rope_parameters": {"rope_type": "dynamic", "factor": 3.0, "rope_theta": 1e4}}, 211),
+    ],
+)
+def test_above_how_many_tokens_positions_depend_on_the_longest_text_is_known(
+    settings: dict[str, Any], expected: int | None, tmp_path: Path
+) -> None:
+    folder = tiny_models.saved(tmp_path / "rope", **settings)
+    assert load_model(folder).rescales_above == expected
+
+
+@pytest.mark.parametrize("kind", ["dynamic", "longrope"])
+def test_positions_that_change_with_the_longest_text_change_no_activations(
+    kind: str, tmp_path: Path
+) -> None:
+    rope: dict[str, Any] = {"rope_type": kind, "factor": 3.0, "rope_theta": 1e4}
+    rope |= {"original_max_position_embeddings": 53}
+    if kind == "longrope":
+        rope |= {"long_factor": [3.0, 5.0, 7.0], "short_factor": [1.0, 1.5, 2.0]}
+    folder = tiny_models.saved(tmp_path / "rope", rope_parameters=rope)
+    model = load_model(folder)
+    assert model.rescales_above == 53
+    texts = tiny_models.texts_of([3, 71, 5, 61, 52, 53, 71, 67])
+    found = extract(model, texts).values
+    for row, text in enumerate(texts):
+        (states,) = tiny_models.slow_hidden_states(folder, [text])  # a new model each time
+        difference = tiny_models.largest_relative_difference(found[:-1, row], states[:-1, -1])
+        assert difference < 1e-5, row

@@ -9,8 +9,16 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 import tiny_models
-from isodepth.errors import DownloadError, ModelError, UnknownNameError
-from isodepth.models import MODELS, resolve_model
+from isodepth.errors import DownloadError, ModelError, ParameterError, UnknownNameError
+from isodepth.models import (
+    MODELS,
+    GgufWeights,
+    LoadingOptions,
+    Model,
+    has_chat_template,
+    load_model,
+    resolve_model,
+)
 
 Copied = Callable[[Path], Path]
 
@@ -31,8 +39,11 @@ def test_a_catalogue_name_wins_over_a_file_and_a_folder_of_that_name(
     shutil.copytree(llama_folder, here / "smollm2-135m-instruct")
     for name in ("gemma-3-270m", "smollm2-135m-instruct"):
         source = resolve_model(name)
-        assert (source.kind, source.name, source.location) == ("catalogue", name, None)
-        assert source.digest == f"gguf:{MODELS[name].gguf_sha256}"
+        assert (source.kind, source.name, source.location) == ("gguf", name, None)
+        assert source.entry is MODELS[name]
+        weights = MODELS[name].weights
+        assert isinstance(weights, GgufWeights)
+        assert source.digest == source.weights_digest == f"gguf:{weights.sha256}"
     assert resolve_model("./gemma-3-270m").kind == "gguf"
     assert resolve_model(here / "smollm2-135m-instruct").kind == "folder"
 
@@ -88,8 +99,9 @@ def test_an_unknown_name_gets_the_nearest_names(here: Path) -> None:
     with pytest.raises(UnknownNameError, match="no model is called 'gema-3-270m'") as caught:
         resolve_model("gema-3-270m")
     assert "did you mean gemma-3-270m" in str(caught.value)
-    for name in MODELS:
-        assert name in caught.value.message
+    with pytest.raises(UnknownNameError) as caught:
+        resolve_model("llama-3.1-8")
+    assert "did you mean llama-3.1-8b" in str(caught.value.hint)
 
 
 def test_a_name_like_no_other_is_told_where_the_names_are_listed(here: Path) -> None:
@@ -173,9 +185,304 @@ def test_resolving_reads_a_large_file_once(llama_folder: Path, monkeypatch: pyte
 def test_a_configuration_that_is_no_object_is_refused_when_loaded(
     llama_folder: Path, copied: Copied
 ) -> None:
-    from isodepth import load_model
-
     folder = copied(llama_folder)
     (folder / "config.json").write_text(json.dumps([1, 2]))
     with pytest.raises(ModelError):
         load_model(folder)
+
+
+# options
+
+
+@pytest.mark.parametrize("odd", ["owner/name@main", "model(dtype=float16)", "gemma(4bit)"])
+def test_what_exists_under_the_whole_name_is_that(odd: str, here: Path, llama_folder: Path) -> None:
+    folder = Path(shutil.copytree(llama_folder, here / odd))
+    source = resolve_model(odd)
+    assert (source.kind, source.location) == ("folder", folder.resolve())
+    assert source.options == LoadingOptions()
+    assert source.digest == resolve_model(llama_folder).digest
+
+
+def test_options_in_the_name_win_over_those_beside_it(llama_folder: Path) -> None:
+    beside = LoadingOptions(dtype="bfloat16", attention="eager", device="cpu")
+    source = resolve_model(f"{llama_folder}(dtype=float16)", options=beside)
+    assert source.options == LoadingOptions(dtype="float16", attention="eager", device="cpu")
+
+
+def test_labels_and_digests_say_what_changes_activations(llama_folder: Path) -> None:
+    plain = resolve_model(llama_folder)
+    assert plain.digest == plain.weights_digest
+    found = {}
+    for options, expected in {
+        "dtype=bfloat16": ["bfloat16"],
+        "dtype=float16": ["float16"],
+        "quantization=4bit": ["4bit"],
+        "quantization=8bit": ["8bit"],
+        "attention=eager": ["eager attention"],
+        "attention=eager, quantization=4bit, dtype=bfloat16": ["bfloat16", "4bit", "eager attention"],
+    }.items():
+        source = resolve_model(f"{llama_folder}({options})")
+        assert source.name == f"tiny-llama ({', '.join(expected)})"
+        assert source.digest == " + ".join([plain.weights_digest, *expected])
+        assert source.weights_digest == plain.weights_digest
+        found[source.digest] = source
+    assert len(found) == 6
+
+
+def test_where_a_model_runs_changes_neither_label_nor_digest(llama_folder: Path) -> None:
+    plain = resolve_model(llama_folder)
+    for options in (
+        LoadingOptions(device="cuda:1"),
+        LoadingOptions(device_map="auto"),
+        LoadingOptions(device="mps", dtype="float32"),
+    ):
+        source = resolve_model(llama_folder, options=options)
+        assert (source.name, source.digest) == (plain.name, plain.digest)
+
+
+def test_an_option_in_the_name_is_checked_as_one_beside_it(llama_folder: Path) -> None:
+    with pytest.raises(
+        ParameterError, match="dtype must be one of float32, bfloat16, float16"
+    ) as caught:
+        resolve_model(f"{llama_folder}(dtype=int8)")
+    assert "got 'int8'" in caught.value.message
+    with pytest.raises(ParameterError, match="got 'int8'"):
+        LoadingOptions(dtype="int8")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"quantization": "3bit"}, "quantization must be one of None, 8bit, 4bit; got '3bit'"),
+        ({"attention": "flash"}, "attention must be one of None, eager, sdpa, "),
+        ({"device_map": "balanced"}, "device_map must be one of None, auto; got 'balanced'"),
+        ({"device": "gpu"}, "device must be cpu, cuda, cuda:NUMBER or mps; got 'gpu'"),
+        ({"device": "cuda:x"}, "device must be cpu, cuda, cuda:NUMBER or mps; got 'cuda:x'"),
+        ({"device": "cuda:-1"}, "device must be cpu, cuda, cuda:NUMBER or mps; got 'cuda:-1'"),
+    ],
+)
+def test_options_that_are_none_are_told_what_there_is(wrong: dict[str, str], said: str) -> None:
+    with pytest.raises(ParameterError) as caught:
+        LoadingOptions(**wrong)  # type: ignore[arg-type]
+    assert said in caught.value.message
+
+
+def test_a_device_and_a_device_map_exclude_each_other() -> None:
+    with pytest.raises(ParameterError, match="device and device_map exclude each other") as caught:
+        LoadingOptions(device="cpu", device_map="auto")
+    assert caught.value.hint == "a device map chooses the devices itself."
+
+
+@pytest.mark.parametrize("what", ["folder", "gguf", "catalogue"])
+def test_only_hub_models_have_revisions(what: str, here: Path, llama_folder: Path) -> None:
+    (here / "model.gguf").write_bytes(b"GGUF and more")
+    name = {"folder": str(llama_folder), "gguf": "model.gguf", "catalogue": "gemma-3-270m"}[what]
+    for given in (
+        lambda: resolve_model(name, revision="v1"),
+        lambda: resolve_model(f"{name}(revision=v1)"),
+    ):
+        with pytest.raises(
+            ParameterError, match="is no hub model, so it has no revision 'v1'"
+        ) as caught:
+            given()
+        assert name in caught.value.message
+
+
+def test_a_revision_behind_an_at_reaches_the_hub(here: Path) -> None:
+    for written, shown in (
+        ("isodepth-tests/absent-9437@v1.3", "isodepth-tests/absent-9437@v1.3"),
+        ("isodepth-tests/absent-9437(revision=v1.3)", "isodepth-tests/absent-9437@v1.3"),
+        ("gemma-2b(revision=abc)", "google/gemma-2b@abc"),
+        ("gemma-2b", "google/gemma-2b"),
+    ):
+        with pytest.raises(DownloadError) as caught:
+            resolve_model(written)
+        assert f"hub model {shown} could not be fetched" in caught.value.message
+
+
+@pytest.mark.parametrize("what", ["revision", "adapter"])
+def test_a_thing_in_the_name_and_beside_it_is_refused(what: str, llama_folder: Path) -> None:
+    with pytest.raises(ParameterError, match=f"{what} given twice") as caught:
+        resolve_model(f"{llama_folder}({what}=x)", **{what: "x"})  # type: ignore[arg-type]
+    assert str(llama_folder) in caught.value.message
+
+
+# adapters
+
+
+def test_an_adapter_alone_stands_on_the_base_that_it_names(
+    lora_folder: Path, llama_folder: Path
+) -> None:
+    base, source = resolve_model(llama_folder), resolve_model(lora_folder)
+    assert (source.kind, source.location) == ("folder", llama_folder)
+    assert source.weights_digest == base.weights_digest
+    assert source.adapter is not None
+    assert source.adapter.location == lora_folder
+    assert source.name == "tiny-llama + tiny-lora"
+    assert source.digest == f"{base.digest} + adapter {source.adapter.weights_digest}"
+    assert source.adapter.weights_digest != base.weights_digest
+
+
+def test_an_adapter_is_the_same_however_it_is_named(lora_folder: Path, llama_folder: Path) -> None:
+    sources = [
+        resolve_model(lora_folder),
+        resolve_model(llama_folder, adapter=lora_folder),
+        resolve_model(str(llama_folder), adapter=str(lora_folder)),
+        resolve_model(f"{llama_folder}(adapter={lora_folder})"),
+        resolve_model(f"{llama_folder}(adapter='{lora_folder}')"),
+    ]
+    assert len({source.digest for source in sources}) == 1
+    assert {source.name for source in sources} == {"tiny-llama + tiny-lora"}
+
+
+def test_an_adapter_in_another_number_format_says_both(lora_folder: Path) -> None:
+    plain = resolve_model(lora_folder)
+    source = resolve_model(f"{lora_folder}(dtype=bfloat16)")
+    assert source.name == "tiny-llama + tiny-lora (bfloat16)"
+    assert source.digest == f"{plain.digest} + bfloat16"
+
+
+def test_a_changed_weight_of_the_adapter_gives_another_digest(
+    lora_folder: Path, copied: Copied
+) -> None:
+    folder = copied(lora_folder)
+    assert resolve_model(folder).digest == resolve_model(lora_folder).digest
+    weights = load_file(folder / "adapter_model.safetensors")
+    next(iter(weights.values()))[0, 1] += 1.0
+    save_file(weights, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+    assert resolve_model(folder).digest != resolve_model(lora_folder).digest
+
+
+def test_an_adapter_on_an_adapter_is_refused(
+    lora_folder: Path, llama_folder: Path, copied: Copied
+) -> None:
+    with pytest.raises(ModelError, match="is an adapter itself, so it cannot carry") as caught:
+        resolve_model(lora_folder, adapter=lora_folder)
+    assert str(lora_folder) in caught.value.message
+    folder = copied(lora_folder)
+    tiny_models.edited_json(folder / "adapter_config.json", base_model_name_or_path=str(lora_folder))
+    with pytest.raises(ModelError, match="adapter tiny-lora belongs to .*, an adapter itself"):
+        resolve_model(folder)
+
+
+@pytest.mark.parametrize(
+    ("base", "said"),
+    [
+        (None, "adapter tiny-lora does not say which model it belongs to"),
+        ("", "adapter tiny-lora does not say which model it belongs to"),
+        (7, "adapter tiny-lora does not say which model it belongs to"),
+        (
+            "/gone/since",
+            "adapter tiny-lora belongs to '/gone/since', which is not a file or folder here",
+        ),
+        ("gone", "adapter tiny-lora belongs to 'gone', which is not a file or folder here"),
+    ],
+)
+def test_an_adapter_whose_base_is_unknown_says_how_to_name_it(
+    base: object, said: str, lora_folder: Path, llama_folder: Path, copied: Copied
+) -> None:
+    folder = copied(lora_folder)
+    tiny_models.edited_json(folder / "adapter_config.json", base_model_name_or_path=base)
+    with pytest.raises(ModelError) as caught:
+        resolve_model(folder)
+    assert said in caught.value.message
+    assert caught.value.hint == f"name the base yourself: BASE(adapter={folder})."
+    assert resolve_model(f"{llama_folder}(adapter={folder})").name == "tiny-llama + tiny-lora"
+
+
+def test_the_base_may_be_a_model_of_the_catalogue(lora_folder: Path, copied: Copied) -> None:
+    folder = copied(lora_folder)
+    tiny_models.edited_json(
+        folder / "adapter_config.json", base_model_name_or_path="gemma-3-270m", revision="v1"
+    )
+    source = resolve_model(folder)
+    assert source.entry is MODELS["gemma-3-270m"]
+    assert source.name == "gemma-3-270m + tiny-lora"
+
+
+def test_the_revision_of_a_base_on_the_hub_is_the_one_that_the_adapter_names(
+    lora_folder: Path, copied: Copied
+) -> None:
+    folder = copied(lora_folder)
+    tiny_models.edited_json(
+        folder / "adapter_config.json",
+        base_model_name_or_path="isodepth-tests/absent-9437",
+        revision="v1.3",
+    )
+    with pytest.raises(DownloadError, match="hub model isodepth-tests/absent-9437@v1.3 could not"):
+        resolve_model(folder)
+
+
+def test_a_folder_that_is_no_adapter_is_refused_as_one(llama_folder: Path, gpt2_folder: Path) -> None:
+    with pytest.raises(
+        ModelError, match="is not a PEFT adapter: it has no adapter_config.json"
+    ) as caught:
+        resolve_model(llama_folder, adapter=gpt2_folder)
+    assert str(gpt2_folder) in caught.value.message
+    assert "save_pretrained of a PEFT model" in str(caught.value.hint)
+
+
+def test_a_pickled_adapter_is_refused(lora_folder: Path, llama_folder: Path, copied: Copied) -> None:
+    folder = copied(lora_folder)
+    (folder / "adapter_model.safetensors").rename(folder / "adapter_model.bin")
+    for resolve in (lambda: resolve_model(folder), lambda: resolve_model(llama_folder, adapter=folder)):
+        with pytest.raises(ModelError, match="has no adapter_model.safetensors weights") as caught:
+            resolve()
+        assert "isodepth reads no pickled weights" in str(caught.value.hint)
+        assert "safe_serialization=True" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("content", [b"{", b"[1]"])
+def test_an_adapters_invalid_configuration_is_refused_by_its_path(
+    content: bytes, lora_folder: Path, copied: Copied
+) -> None:
+    folder = copied(lora_folder)
+    (folder / "adapter_config.json").write_bytes(content)
+    with pytest.raises(ModelError) as caught:
+        resolve_model(folder)
+    assert str(folder / "adapter_config.json") in caught.value.message
+
+
+def test_whether_an_adapted_model_has_a_chat_template_is_seen_where_its_tokenizer_is(
+    lora_folder: Path, copied: Copied
+) -> None:
+    folder = copied(lora_folder)
+    assert has_chat_template(resolve_model(folder)) is False
+    tiny_models.chat_tokenizer().save_pretrained(folder)
+    assert has_chat_template(resolve_model(folder)) is True
+
+
+# models in memory
+
+
+def a_model(**changes: object) -> Model:
+    settings = {
+        "name": "mine",
+        "digest": "memory:abc",
+        "body": None,
+        "blocks": (),
+        "tokenizer": tiny_models.chat_tokenizer(),
+        "width": 26,
+        "context_length": None,
+    }
+    return Model(**{**settings, **changes})  # type: ignore[arg-type]
+
+
+def test_a_model_in_memory_is_itself() -> None:
+    model = a_model()
+    source = resolve_model(model)
+    assert (source.kind, source.name, source.digest) == ("memory", "mine", "memory:abc")
+    assert load_model(source) is model
+    assert has_chat_template(source) is True
+    plain = a_model(tokenizer=tiny_models.tiny_tokenizer())
+    assert has_chat_template(resolve_model(plain)) is False
+
+
+@pytest.mark.parametrize(
+    "beside", [{"revision": "main"}, {"adapter": "./x"}, {"options": LoadingOptions(dtype="float16")}]
+)
+def test_a_model_in_memory_takes_no_options(beside: dict[str, object]) -> None:
+    with pytest.raises(
+        ParameterError, match="mine is in memory already; revision, adapter and options"
+    ):
+        resolve_model(a_model(), **beside)  # type: ignore[arg-type]

@@ -204,6 +204,19 @@ def test_unrelated_files_do_not_count(model: Path, hashed: list[str]) -> None:
     assert sorted(hashed) == ["config.json", "model.safetensors", "vocab.txt"]
 
 
+def test_python_files_count_where_they_are_run_and_only_there(model: Path) -> None:
+    without = folder_digest(model)
+    assert folder_digest(model, with_code=True) == without
+    (model / "modeling.py").write_text("first = 1")
+    first = folder_digest(model, with_code=True)
+    assert folder_digest(model) == without != first
+    (model / "modeling.py").write_text("first = 2")
+    assert folder_digest(model) == without
+    assert folder_digest(model, with_code=True) not in (without, first)
+    (model / "modeling.py").rename(model / "other.py")
+    assert folder_digest(model, with_code=True) not in (without, first)
+
+
 def test_an_unchanged_folder_is_hashed_once_and_only_changed_files_again(
     model: Path, hashed: list[str]
 ) -> None:

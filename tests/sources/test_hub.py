@@ -23,7 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isodepth.errors import DownloadError, IsodepthError
-from isodepth.sources import hub_snapshot, is_hub_id
+from isodepth.sources import hub_snapshot, is_hub_id, is_hub_model_here
 
 COMMIT = sha1(b"isodepth").hexdigest()
 WANTED = {
@@ -162,7 +162,7 @@ def api_answer(repository: str, what: str, revision: str) -> tuple[int, dict[str
     """Return the status, headers and JSON of one call to the hub's interface."""
     if repository == "owner/private":
         return 401, {"X-Error-Code": "RepoNotFound"}, {"error": "Invalid username or password."}
-    if repository not in ("owner/tiny", "owner/gated"):
+    if repository not in ("owner/tiny", "owner/gated", "google/gemma-2b"):
         return 404, {"X-Error-Code": "RepoNotFound"}, {"error": "Repository not found"}
     if revision not in ("main", COMMIT):
         return 404, {"X-Error-Code": "RevisionNotFound"}, {"error": "Invalid rev id"}
@@ -179,7 +179,7 @@ def api_answer(repository: str, what: str, revision: str) -> tuple[int, dict[str
 
 def file_answer(repository: str, revision: str, name: str) -> tuple[int, dict[str, str], bytes]:
     """Return the status, headers and bytes of one file."""
-    if repository == "owner/gated":
+    if repository in ("owner/gated", "google/gemma-2b"):
         return 403, {"X-Error-Code": "GatedRepo", "X-Error-Message": "Access is restricted."}, b""
     data = {**WANTED, **UNWANTED}[name]
     return 200, {"ETag": f'"{sha1(data).hexdigest()}"', "X-Repo-Commit": revision}, data
@@ -218,8 +218,11 @@ def handler_of(stub: Stub) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
+Serve = Callable[[type[BaseHTTPRequestHandler]], str]
+
+
 @pytest.fixture(scope="module")
-def stub(serve: Callable[[type[BaseHTTPRequestHandler]], str]) -> Stub:
+def stub(serve: Serve) -> Stub:
     stub = Stub()
     stub.endpoint = serve(handler_of(stub))
     return stub
@@ -243,13 +246,36 @@ for repository, revision in json.loads(sys.argv[1]):
 print(json.dumps(outcomes))
 """
 
+# which model names say; with code where the second of a pair is true
+RESOLUTIONS = """
+import json, sys
+from isodepth.errors import IsodepthError
+from isodepth.models import LoadingOptions, resolve_model
+
+outcomes = []
+for name, trusted in json.loads(sys.argv[1]):
+    try:
+        source = resolve_model(name, options=LoadingOptions(trust_remote_code=trusted))
+        files = sorted(path.name for path in source.location.iterdir())
+        outcomes.append({"name": source.name, "kind": source.kind, "digest": source.digest})
+        outcomes[-1] |= {"files": files, "options": source.options.differences}
+    except IsodepthError as error:
+        outcomes.append({"type": type(error).__name__, "message": error.message, "hint": error.hint})
+print(json.dumps(outcomes))
+"""
+
 Outcome = dict[str, Any]
 
 
 def outcomes_of(
-    calls: list[tuple[str, str | None]], *, endpoint: str, home: Path, offline: bool = False
+    calls: list[tuple[str, str | None]] | list[tuple[str, bool]],
+    *,
+    endpoint: str,
+    home: Path,
+    offline: bool = False,
+    script: str = CALLS,
 ) -> list[Outcome]:
-    """Return what `hub_snapshot` does in a process with these settings of the hub's library."""
+    """Return what `hub_snapshot` (or another script) does in a process with these settings of the hub's library."""
     environment = {
         name: value
         for name, value in os.environ.items()
@@ -263,7 +289,7 @@ def outcomes_of(
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
     }
-    command = [sys.executable, "-c", CALLS, json.dumps(calls)]
+    command = [sys.executable, "-c", script, json.dumps(calls)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
@@ -367,3 +393,97 @@ def test_a_hub_that_does_not_answer_is_told_with_its_address(tmp_path: Path) -> 
     assert endpoint in outcome["message"]
     assert "HF_HUB_OFFLINE" not in outcome["message"]
     assert "connect to the network" in outcome["hint"]
+
+
+# models by their names
+
+
+@pytest.fixture(scope="module")
+def second_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("second-hub")
+
+
+@pytest.fixture(scope="module")
+def second_stub(serve: Serve) -> Stub:
+    stub = Stub()
+    stub.endpoint = serve(handler_of(stub))
+    return stub
+
+
+@pytest.fixture(scope="module")
+def resolved(second_stub: Stub, second_home: Path) -> Callable[..., Outcome]:
+    """What each name gave with a stub as the hub; all were resolved in one process, in this order."""
+    calls = [
+        ("owner/tiny", False),
+        (f"owner/tiny@{COMMIT}", False),
+        (f"owner/tiny@{COMMIT}(dtype=bfloat16)", False),
+        ("owner/tiny(revision=main)", False),
+        ("owner/tiny@v1.3", False),
+        ("google/gemma-2b", False),
+        ("gemma-2b", False),
+        ("owner/tiny", True),
+    ]
+    found = outcomes_of(calls, endpoint=second_stub.endpoint, home=second_home, script=RESOLUTIONS)
+    given_back = dict(zip(calls, found, strict=True))
+    return lambda name, trusted=False: given_back[name, trusted]
+
+
+def test_a_hub_model_is_identified_by_its_commit_however_the_revision_is_named(
+    resolved: Callable[..., Outcome],
+) -> None:
+    for name in ("owner/tiny", f"owner/tiny@{COMMIT}", "owner/tiny(revision=main)"):
+        outcome = resolved(name)
+        assert outcome["kind"] == "hub"
+        assert outcome["digest"] == f"hub:owner/tiny@{COMMIT}"
+        assert outcome["files"] == sorted(WANTED)
+        assert outcome["name"] == "owner/tiny"
+
+
+def test_a_revision_and_options_stand_side_by_side(resolved: Callable[..., Outcome]) -> None:
+    outcome = resolved(f"owner/tiny@{COMMIT}(dtype=bfloat16)")
+    assert outcome["digest"] == f"hub:owner/tiny@{COMMIT} + bfloat16"
+    assert outcome["name"] == "owner/tiny (bfloat16)"
+
+
+def test_a_revision_behind_an_at_that_is_not_there_is_told(resolved: Callable[..., Outcome]) -> None:
+    outcome = resolved("owner/tiny@v1.3")
+    assert outcome["type"] == "DownloadError"
+    assert "hub model owner/tiny@v1.3 was not found" in outcome["message"]
+
+
+@pytest.mark.parametrize("name", ["google/gemma-2b", "gemma-2b"])
+def test_a_gated_model_of_the_catalogue_is_told_what_to_do(
+    name: str, resolved: Callable[..., Outcome]
+) -> None:
+    outcome = resolved(name)
+    assert outcome["type"] == "DownloadError"
+    assert "hub model google/gemma-2b is gated" in outcome["message"]
+    assert "ask for access on the model's page" in outcome["hint"]
+    assert "hf auth login" in outcome["hint"]
+
+
+def test_code_is_fetched_only_when_it_is_asked_for_and_then_belongs_to_the_identity(
+    resolved: Callable[..., Outcome], second_stub: Stub
+) -> None:
+    assert "modeling_tiny.py" not in resolved("owner/tiny")["files"]
+    outcome = resolved("owner/tiny", True)
+    assert outcome["files"] == sorted([*WANTED, "modeling_tiny.py"])
+    assert outcome["digest"] != resolved("owner/tiny")["digest"]
+    asked = {path.partition(f"/resolve/{COMMIT}/")[2] for path in second_stub.asked}
+    assert asked & set(UNWANTED) == {"modeling_tiny.py"}
+
+
+def test_whether_a_hub_model_is_here_is_seen_in_the_hubs_own_cache(
+    online: Online, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert online("owner/tiny")["commit"] == COMMIT
+    monkeypatch.delenv("HF_HUB_CACHE", raising=False)
+    monkeypatch.setenv("HF_HOME", str(home))
+    assert is_hub_model_here("owner/tiny")
+    for absent in ("owner/absent", "owner/gated", "owner/private", "owner/tin"):
+        assert not is_hub_model_here(absent), absent
+    monkeypatch.setenv("HF_HUB_CACHE", str(home / "hub"))
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    assert is_hub_model_here("owner/tiny")
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    assert not is_hub_model_here("owner/tiny")

@@ -13,7 +13,7 @@ import hashlib
 import itertools
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from isodepth.errors import ModelError, first_line
@@ -96,22 +96,26 @@ def template_sha256(tokenizer: Any) -> str:
     return hashlib.sha256(tokenizer.get_chat_template().encode()).hexdigest()
 
 
-def template_ending(tokenizer: Any, *, name: str) -> list[int]:
-    """Return the token ids that the template puts behind every text.
+def template_frame(tokenizer: Any, *, name: str) -> tuple[int, list[int]]:
+    """Return how many tokens the template puts in front of every text, and the ids behind it.
 
-    Found by wrapping two texts that differ in all of their characters: what the results end in alike is
-    the template's.
+    Found by wrapping two texts that differ in all of their characters: what the results begin and end
+    in alike is the template's.
     """
     one, other = _rendered(["a", "7"], tokenizer, name)
     encoded = tokenizer(one, add_special_tokens=False, return_offsets_mapping=tokenizer.is_fast)
     ids: list[int] = encoded["input_ids"]
     if not tokenizer.is_fast:
         ids_of_other = tokenizer(other, add_special_tokens=False)["input_ids"]
-        return ids[len(ids) - _n_alike_at_the_end(ids, ids_of_other) :]
-    start = len(one) - _n_alike_at_the_end(one, other)
-    return [token for token, (at, _) in zip(ids, encoded["offset_mapping"], strict=True) if at >= start]
+        n_behind = _n_alike(reversed(ids), reversed(ids_of_other))
+        return _n_alike(ids, ids_of_other), ids[len(ids) - n_behind :]
+    begin, end = _n_alike(one, other), len(one) - _n_alike(reversed(one), reversed(other))
+    places = encoded["offset_mapping"]
+    behind = [token for token, (start, _) in zip(ids, places, strict=True) if start >= end]
+    return sum(stop <= begin for _, stop in places), behind
 
 
-def _n_alike_at_the_end(one: Sequence[object], other: Sequence[object]) -> int:
-    pairs = zip(reversed(one), reversed(other), strict=False)
+def _n_alike(one: Iterable[object], other: Iterable[object]) -> int:
+    """Return how many items two sequences begin with alike."""
+    pairs = zip(one, other, strict=False)
     return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))

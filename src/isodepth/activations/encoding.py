@@ -2,22 +2,22 @@
 
 Special tokens that the tokenizer puts in front (a BOS) are kept: the model was trained with them.
 Tokens that it appends (an EOS) are removed, because they would make the last token of all texts the
-same. Texts longer than the limit lose their end; which ones is recorded.
+same; where they cannot be told from the text's own, the texts are refused. A model whose tokens see
+later ones (an encoder) keeps what is appended, as it was trained with it. Texts longer than the limit
+lose their end; which ones is recorded.
 
 As a user's turn (`isodepth.activations.chat`), a text stands inside the model's chat template, whose
 tokens are all kept, also where a text is cut: then the end of the text goes, not that of the template.
-
-Texts of a batch share one rectangle, so they are sorted by length, and a batch holds at most
-`token_budget` tokens, padding included.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from isodepth.activations.chat import FIXED_DATE, chat_ids, template_ending, template_sha256
+from isodepth.activations.chat import FIXED_DATE, chat_ids, template_frame, template_sha256
 from isodepth.errors import TextsError, listed
 from isodepth.models.transformers_calls import quiet_transformers
 
@@ -37,7 +37,18 @@ class EncodedTexts:
     truncated : tuple of int
         The rows (from 0) that were cut.
     prefix, suffix : tuple of str
-        Special tokens that the tokenizer puts in front (kept) and appends (removed).
+        Special tokens that the tokenizer puts in front (kept) and appends (removed, unless
+        `keeps_suffix`).
+    keeps_suffix : bool
+        Whether what the tokenizer appends is read.
+    n_in_front : int
+        Tokens that tokenizer or chat template put in front of every text.
+    last_token : str
+        The token that ends most texts.
+    last_token_share : float
+        The share of texts that it ends, in (0, 1].
+    last_token_is_special : bool
+        Whether it is one of the tokenizer's special tokens.
     chat : mapping or None
         The chat template that the texts stand in: its sha256, the tokens behind the text, the date that
         it was told. None where they are read as they are.
@@ -49,6 +60,11 @@ class EncodedTexts:
     truncated: tuple[int, ...]
     prefix: tuple[str, ...]
     suffix: tuple[str, ...]
+    keeps_suffix: bool = False
+    n_in_front: int = 0
+    last_token: str = ""
+    last_token_share: float = 0.0
+    last_token_is_special: bool = False
     chat: Mapping[str, Any] | None = None
 
     @property
@@ -73,14 +89,24 @@ class EncodedTexts:
             "n_truncated": len(self.truncated),
             "truncated_rows": [row + 1 for row in self.truncated],
             "special_tokens_in_front": list(self.prefix),
-            "special_tokens_removed_from_end": list(self.suffix),
+            "special_tokens_at_end": list(self.suffix),
+            "special_tokens_at_end_are": "kept" if self.keeps_suffix else "removed",
+            "n_tokens_in_front": self.n_in_front,
             "n_distinct_last_tokens": len(last),
+            "most_frequent_last_token": self.last_token,
+            "most_frequent_last_token_share": self.last_token_share,
             "chat_template": None if self.chat is None else dict(self.chat),
         }
 
 
 def encode_texts(
-    texts: Sequence[str], tokenizer: Any, *, limit: int | None, name: str, chat: bool = False
+    texts: Sequence[str],
+    tokenizer: Any,
+    *,
+    limit: int | None,
+    name: str,
+    chat: bool = False,
+    keeps_suffix: bool = False,
 ) -> EncodedTexts:
     """Return texts as token ids, each distinct input once.
 
@@ -96,6 +122,8 @@ def encode_texts(
         The model's name, for errors.
     chat : bool
         Wrap every text as a user's turn.
+    keeps_suffix : bool
+        Keep the special tokens that the tokenizer appends.
 
     Raises
     ------
@@ -112,6 +140,7 @@ def encode_texts(
     prefix: list[int] = []
     suffix: list[int] = []
     ending: list[int] = []
+    n_in_front = 0
     wrapping: dict[str, Any] | None = None
     with quiet_transformers():  # it would advise on lengths that are cut right here
         plain = {"padding": False, "truncation": False}
@@ -125,7 +154,7 @@ def encode_texts(
             )
         if chat:
             whole = chat_ids(order, tokenizer, name=name)
-            ending = template_ending(tokenizer, name=name)
+            n_in_front, ending = template_frame(tokenizer, name=name)
             wrapping = {
                 "sha256": template_sha256(tokenizer),
                 "tokens_behind_the_text": tokenizer.convert_ids_to_tokens(ending),
@@ -136,13 +165,19 @@ def encode_texts(
                 "input_ids"
             ]
             prefix, suffix = _special_tokens(full, bare)
-            whole = [
-                _without_suffix(one, prefix, text, suffix) for one, text in zip(full, bare, strict=True)
-            ]
+            n_in_front = len(prefix)
+            whole = full
+            if keeps_suffix:
+                ending = suffix
+            else:
+                whole = [
+                    _without_suffix(one, prefix, text, suffix)
+                    for one, text in zip(full, bare, strict=True)
+                ]
     if limit is not None and limit <= len(ending):
         raise TextsError(
             f"{name}: {limit:,} tokens leave no room for a text before the {len(ending):,} tokens that "
-            "the chat template ends in",
+            f"the {'chat template' if chat else 'tokenizer'} ends in",
             hint="use a larger --max-tokens.",
         )
     truncated: list[int] = []
@@ -159,13 +194,23 @@ def encode_texts(
             + (f" after {limit:,} tokens" if truncated else ""),
             hint="neighbors of equal inputs mean nothing; use other texts or a larger --max-tokens.",
         )
+    ids = tuple(np.frombuffer(one, dtype=np.int64) for one in read)
+    ends = Counter[int]()
+    for one, rows in zip(ids, read.values(), strict=True):
+        ends[int(one[-1])] += len(rows)
+    most_frequent, n_texts = ends.most_common(1)[0]
     return EncodedTexts(
-        ids=tuple(np.frombuffer(one, dtype=np.int64) for one in read),
+        ids=ids,
         rows=tuple(np.array(sorted(where), dtype=np.int64) for where in read.values()),
         limit=limit,
         truncated=tuple(sorted(truncated)),
         prefix=tuple(tokenizer.convert_ids_to_tokens(prefix)),
         suffix=tuple(tokenizer.convert_ids_to_tokens(suffix)),
+        keeps_suffix=keeps_suffix,
+        n_in_front=n_in_front,
+        last_token=str(tokenizer.convert_ids_to_tokens(most_frequent)),
+        last_token_share=n_texts / len(texts),
+        last_token_is_special=most_frequent in tokenizer.all_special_ids,
         chat=wrapping,
     )
 
@@ -188,24 +233,66 @@ def _without_suffix(ids: list[int], prefix: list[int], text: list[int], suffix: 
     return prefix + text if ids == prefix + text + suffix else ids
 
 
-def length_sorted_batches(lengths: np.ndarray, *, token_budget: int) -> list[np.ndarray]:
-    """Return batches of indices, longest texts first, that fit the budget with their padding.
+def refuse_places_without_text(
+    encoded: EncodedTexts, pooling: str | int, *, capture: str, is_causal: bool, name: str
+) -> None:
+    """Raise if the token that a pooling takes is missing in a text, or has read nothing of any.
 
-    A text longer than the budget is a batch of its own. Equal lengths keep their order, so the
-    batches, and with them the values to the last bit, depend on the texts alone.
+    A token of a causal model knows what stands before it, and an embedding only its token. Where that
+    is the same for all texts, so are the activations.
 
     Parameters
     ----------
-    lengths : int64 array (texts,)
-        Tokens of each text.
-    token_budget : int
-        Largest (texts in the batch) x (tokens of its longest text).
+    encoded : EncodedTexts
+        The texts.
+    pooling, capture : str or int
+        As in `ExtractionOptions`.
+    is_causal : bool
+        Whether tokens see only earlier ones.
+    name : str
+        The model's name, for errors.
+
+    Raises
+    ------
+    TextsError
+        Naming the rows (from 1) that are too short, or saying that all are the same, or that all texts
+        end in a special token that could not be removed.
     """
-    order = np.argsort(-lengths, kind="stable")
-    batches: list[np.ndarray] = []
-    start = 0
-    while start < len(order):
-        size = max(1, token_budget // int(lengths[order[start]]))
-        batches.append(order[start : start + size])
-        start += size
-    return batches
+    all_alike = encoded.n_texts > 1 and encoded.last_token_share == 1
+    if pooling == "last" and encoded.chat is None and all_alike and encoded.last_token_is_special:
+        raise TextsError(
+            f"{name}: its tokenizer ends all {encoded.n_texts:,} texts in {encoded.last_token!r}, "
+            "in a way that isodepth cannot take back, so their last tokens are the same",
+            hint="use --pooling mean, a tokenizer that does not append it (add_eos_token=false in "
+            "its tokenizer_config.json), or texts that do not spell it out.",
+        )
+    if isinstance(pooling, int):
+        needed = pooling + 1 if pooling >= 0 else -pooling
+        short = [
+            int(row) + 1
+            for ids, rows in zip(encoded.ids, encoded.rows, strict=True)
+            if len(ids) < needed
+            for row in rows
+        ]
+        if short:
+            raise TextsError(
+                f"{name}: pooling {pooling} needs texts of {needed:,} tokens; fewer has text "
+                f"{listed(sorted(short))} (rows count from 1)",
+                hint="leave them out with --min-chars, or use another pooling.",
+            )
+    if pooling == "mean" or not (is_causal or capture == "embedding"):
+        return
+    end = {"last": -1, "first": 0}.get(str(pooling), pooling)
+    assert isinstance(end, int)
+    places = [end % len(ids) for ids in encoded.ids]
+    only = capture == "embedding"
+    read = {
+        ids[place if only else 0 : place + 1].tobytes()
+        for ids, place in zip(encoded.ids, places, strict=True)
+    }
+    if len(read) == 1 and encoded.n_texts > 1:
+        raise TextsError(
+            f"{name}: at pooling {pooling!r} the model has read the same of all {encoded.n_texts:,} "
+            f"texts, so their activations (capture {capture!r}) are equal",
+            hint="use --pooling last or mean.",
+        )

@@ -13,7 +13,6 @@ Memory: the weights, one batch per thread, and what the caller keeps of the resu
 """
 
 import contextlib
-import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -23,22 +22,28 @@ from typing import Any
 import numpy as np
 import torch
 
-from isodepth.activations.capture import BlockReader
-from isodepth.activations.checks import SelfCheck, check_extraction
-from isodepth.activations.encoding import EncodedTexts, encode_texts, length_sorted_batches
+from isodepth.activations.batching import length_sorted_batches
+from isodepth.activations.capture import BlockReader, Reading
+from isodepth.activations.contract import N_PROBES, Contract, check_contract
+from isodepth.activations.encoding import EncodedTexts, encode_texts, refuse_places_without_text
+from isodepth.activations.memory import HalvingReader
 from isodepth.activations.result import Activations, ExtractionOptions, check_finite
-from isodepth.errors import ParameterError
-from isodepth.models.loading import Model, load_model
+from isodepth.errors import ActivationsError, ParameterError
+from isodepth.models.loading import load_model
+from isodepth.models.model import Model
+from isodepth.models.transformers_calls import quiet_transformers
 from isodepth.progress import Progress, no_progress
 from isodepth.texts import TextSet, load_texts
 
 TOKEN_BUDGET = 1024
+ACCELERATOR_TOKEN_BUDGET = 16_384
+"""On CUDA and MPS devices, which small batches leave idle."""
 MOST_WORKERS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Extraction:
-    """An extraction that is ready to run: checked, encoded, cut into batches.
+    """An extraction that is ready to run: checked, encoded, to be cut into batches.
 
     Parameters
     ----------
@@ -46,42 +51,51 @@ class Extraction:
         The model.
     texts : TextSet
         The texts.
-    options : ExtractionOptions
-        What to capture.
+    options : tuple of ExtractionOptions
+        What to read in one pass; they differ in capture and pooling only.
     encoded : EncodedTexts
         The distinct texts as token ids.
-    check : SelfCheck
-        What the self-check measured.
+    contract : Contract
+        What was measured on some of the texts.
     token_budget : int
         The most tokens of a batch, padding included.
     """
 
     model: Model
     texts: TextSet
-    options: ExtractionOptions
+    options: tuple[ExtractionOptions, ...]
     encoded: EncodedTexts
-    check: SelfCheck
+    contract: Contract
     token_budget: int
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """(layers, texts, units) of the result."""
-        return self.model.n_layers, len(self.texts), self.model.width
+    def shapes(self) -> tuple[tuple[int, int, int], ...]:
+        """(layers, texts, units) of the result for each of the options."""
+        n_layers = [
+            1 if options.capture == "embedding" else self.model.n_layers for options in self.options
+        ]
+        return tuple((n, len(self.texts), self.model.width) for n in n_layers)
+
+    @property
+    def n_in_front(self) -> int:
+        """Tokens in front of every text that means leave out."""
+        return self.encoded.n_in_front if self.model.is_causal else 0
 
     def provenance(self) -> dict[str, Any]:
         """Return what was read and how, as JSON values."""
         return {
             **self.model.provenance,
-            "dtype": "float32",
             "token_budget": self.token_budget,
             "encoding": self.encoded.as_dict(),
-            "self_check": self.check.as_dict(),
+            "contract": self.contract.as_dict(),
         }
 
     def batches(
         self, *, missing: np.ndarray | None = None, progress: Progress = no_progress
-    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield (rows, values) as batches finish, values float32 (layers, rows, units).
+    ) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
+        """Yield rows and, for each of the options, their values, as batches finish.
+
+        Values are float32 (layers, rows, units).
 
         Parameters
         ----------
@@ -94,7 +108,12 @@ class Extraction:
         Raises
         ------
         ActivationsError
-            If values are NaN or infinite.
+            If values are NaN or infinite, or a text does not fit in memory.
+
+        Warns
+        -----
+        HalvedBatchWarning
+            If a batch does not fit in memory; it is read in halves.
         """
         lengths = self.encoded.lengths
         wanted = np.ones(len(self.texts), dtype=bool)
@@ -102,54 +121,135 @@ class Extraction:
             wanted[:] = False
             wanted[missing] = True
         needed = np.array([bool(wanted[rows].any()) for rows in self.encoded.rows])
-        batches = length_sorted_batches(lengths, token_budget=self.token_budget)
+        batches = length_sorted_batches(
+            lengths,
+            token_budget=self.token_budget,
+            batching=self.contract.batching,
+            rescales_above=self.model.rescales_above,
+        )
         todo = [batch for batch in batches if needed[batch].any()]
         total = int(lengths.sum())
         done = total - int(sum(lengths[batch].sum() for batch in todo))
         label = f"reading with {self.model.name}"
         progress(label, done, total, "tokens")
-        for batch, values in _read_in_threads(self.model, self.options, self.encoded, todo):
+        # by all batches, not by those to do: with other threads a matrix product rounds otherwise
+        n_workers = max(1, min(_most_workers(self.model), len(batches)))
+        for batch, values in self._read_in_threads(todo, n_workers):
             rows = np.concatenate([self.encoded.rows[index] for index in batch])
             copies = [len(self.encoded.rows[index]) for index in batch]
-            values = np.repeat(values, copies, axis=1)
-            check_finite(values, rows=rows, model=self.model.name)
-            yield rows, values
+            for_rows = [np.repeat(one, copies, axis=1) for one in values]
+            for one in for_rows:
+                check_finite(one, rows=rows, model=self.model.name)
+            yield rows, for_rows
             done += int(lengths[batch].sum())
             progress(label, done, total, "tokens")
+
+    def _read_in_threads(
+        self, batches: list[np.ndarray], n_workers: int
+    ) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
+        """Yield (indices of distinct texts, values) as batches finish, in no fixed order."""
+        waiting = iter(batches)
+        running: dict[Future[list[np.ndarray]], np.ndarray] = {}
+        readings = [Reading(options.capture, options.pooling) for options in self.options]
+        with (
+            quiet_transformers(),
+            BlockReader(self.model, readings) as reader,
+            _threads(n_workers) as executor,
+        ):
+            halving = HalvingReader(reader, front=self.n_in_front)
+
+            def start_next() -> None:
+                batch = next(waiting, None)
+                if batch is not None:
+                    ids = [self.encoded.ids[index] for index in batch]
+                    running[executor.submit(halving.read, ids)] = batch
+
+            for _ in range(n_workers + 1):
+                start_next()
+            while running:
+                finished, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    batch = running.pop(future)
+                    start_next()
+                    yield batch, future.result()
 
 
 def prepare_extraction(
     model: Model,
     texts: TextSet,
-    options: ExtractionOptions,
+    options: ExtractionOptions | Sequence[ExtractionOptions],
     *,
-    token_budget: int = TOKEN_BUDGET,
+    token_budget: int | None = None,
+    n_probes: int = N_PROBES,
 ) -> Extraction:
-    """Return an extraction whose self-check has passed.
+    """Return an extraction whose contract holds.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    texts : TextSet
+        The texts.
+    options : ExtractionOptions, or several
+        What to read; several must differ in capture and pooling only.
+    token_budget : int, optional
+        The most tokens of a batch, padding included; what suits the device where it is left out.
+    n_probes : int
+        How many texts the contract is measured on.
 
     Raises
     ------
+    ParameterError
+        If the options cannot be read in one pass.
     TextsError
-        If a text has no tokens.
+        If a text has no tokens, or none where the pooling looks.
+    ModelError
+        If the model has no such part, or no chat template.
     ActivationsError
-        If the self-check fails; see `check_extraction`.
+        If the contract does not hold; see `check_contract`.
     """
-    limits = [limit for limit in (options.max_tokens, model.context_length) if limit is not None]
+    wanted = (options,) if isinstance(options, ExtractionOptions) else tuple(options)
+    if len({(one.max_tokens, one.chat) for one in wanted}) > 1:
+        raise ParameterError(
+            "what is read in one pass must have the same max_tokens and chat; got "
+            f"{[one.as_dict() for one in wanted]}"
+        )
+    if not model.is_causal and any(one.pooling == "last" for one in wanted):
+        raise ActivationsError(
+            f"{model.name} ({type(model.body).__name__}): its tokens see later ones (it is no causal "
+            "decoder), so the last token does not stand for what has been read",
+            hint="use --pooling mean, as sentence models do.",
+        )
+    limits = [limit for limit in (wanted[0].max_tokens, model.context_length) if limit is not None]
     encoded = encode_texts(
         texts.texts,
         model.tokenizer,
         limit=min(limits, default=None),
         name=model.name,
-        chat=options.chat,
+        chat=wanted[0].chat,
+        keeps_suffix=not model.is_causal,
     )
-    check = check_extraction(model, encoded, pooling=options.pooling)
+    for one in wanted:
+        refuse_places_without_text(
+            encoded, one.pooling, capture=one.capture, is_causal=model.is_causal, name=model.name
+        )
+    poolings = dict.fromkeys(one.pooling for one in wanted)
+    with quiet_transformers():  # it logs which of its implementations it falls back to
+        contract = check_contract(
+            model,
+            encoded,
+            pooling="last" if "last" in poolings else wanted[0].pooling,
+            n_probes=n_probes,
+        )
+    on_accelerator = str(model.provenance.get("device", "cpu")).startswith(("cuda", "mps"))
+    default = ACCELERATOR_TOKEN_BUDGET if on_accelerator else TOKEN_BUDGET
     return Extraction(
         model=model,
         texts=texts,
-        options=options,
+        options=wanted,
         encoded=encoded,
-        check=check,
-        token_budget=token_budget,
+        contract=contract,
+        token_budget=default if token_budget is None else token_budget,
     )
 
 
@@ -158,10 +258,10 @@ def extract(
     texts: TextSet | Sequence[str] | str | Path,
     *,
     capture: str = "block",
-    pooling: str = "last",
+    pooling: str | int = "last",
     max_tokens: int | None = None,
     chat: bool = False,
-    token_budget: int = TOKEN_BUDGET,
+    token_budget: int | None = None,
     progress: Progress = no_progress,
 ) -> Activations:
     """Return the activations of a model on texts, held in memory.
@@ -172,19 +272,23 @@ def extract(
         A loaded model, or what `load_model` takes.
     texts : TextSet, sequence of str, str or Path
         A text set, or what `load_texts` takes.
-    capture : {"block", "final_norm"}
+    capture : {"block", "final_norm", "embedding", "attention", "mlp"}
         "block": the output of every decoder block. "final_norm": the same, but the last layer after
-        the model's final norm, which is what ``output_hidden_states`` gives.
-    pooling : {"last", "mean"}
-        "last": at the text's last token. "mean": over all its tokens.
+        the model's final norm, which is what ``output_hidden_states`` gives. "embedding": what enters
+        the first block (layer 0). "attention", "mlp": what these parts of every block add to the
+        residual stream.
+    pooling : {"last", "mean", "first"} or int
+        "last": at the text's last token. "mean": over its tokens; in causal models without those that
+        the tokenizer puts in front. "first", or an index from 0, or from the end if negative: at that
+        token.
     max_tokens : int, optional
         Cut texts after so many tokens; the model's context length where it is left out.
     chat : bool
         Wrap every text as a user's turn in the model's own chat template, with the generation prompt,
         as the paper does for its instruction-tuned models.
-    token_budget : int
-        The most tokens of a batch, padding included. Changes speed and memory; values only by
-        rounding.
+    token_budget : int, optional
+        The most tokens of a batch, padding included; what suits the device where it is left out.
+        Changes speed and memory; values only by rounding.
     progress : Progress
         Told of tokens read.
 
@@ -196,11 +300,11 @@ def extract(
     Raises
     ------
     ActivationsError
-        If the self-check fails or values are NaN or infinite.
+        If the contract does not hold or values are NaN or infinite.
     TextsError, ParameterError
         If texts or options cannot be used.
     ModelError
-        If `chat` is wanted and the model has no chat template.
+        If `chat` is wanted and the model has no chat template, or its blocks have no such part.
 
     References
     ----------
@@ -209,23 +313,90 @@ def extract(
     norm's output instead (capture="final_norm").
     """
     options = ExtractionOptions(capture=capture, pooling=pooling, max_tokens=max_tokens, chat=chat)
-    if token_budget < 1:
+    (activations,) = _extracted(model, texts, [options], token_budget, progress)
+    return activations
+
+
+def extract_all(
+    model: Model | str | Path,
+    texts: TextSet | Sequence[str] | str | Path,
+    *,
+    captures: Sequence[str] = ("block",),
+    poolings: Sequence[str | int] = ("last",),
+    max_tokens: int | None = None,
+    chat: bool = False,
+    token_budget: int | None = None,
+    progress: Progress = no_progress,
+) -> dict[tuple[str, str | int], Activations]:
+    """Return several captures and poolings of a model on texts, read in one pass.
+
+    Parameters
+    ----------
+    model, texts, max_tokens, chat, token_budget, progress
+        As in `extract`.
+    captures : sequence of str
+        Each as in `extract`.
+    poolings : sequence of str or int
+        Each as in `extract`; every capture is pooled in every way.
+
+    Returns
+    -------
+    dict
+        From (capture, pooling) to `Activations`, as `extract` would give them. A pooling stands there
+        under its usual name: "last" for -1, "first" for 0.
+
+    Raises
+    ------
+    IsodepthError
+        Its subtypes are those of `extract`.
+
+    Examples
+    --------
+    >>> both = extract_all(model, texts, captures=["block", "mlp"])              # doctest: +SKIP
+    >>> both["mlp", "last"].values.shape                                         # doctest: +SKIP
+    (30, 512, 576)
+    """
+    for what, given in (("captures", captures), ("poolings", poolings)):
+        if isinstance(given, str) or not given:
+            raise ParameterError(f"{what} must be one or more in a list; got {given!r}")
+    options = [
+        ExtractionOptions(capture=capture, pooling=pooling, max_tokens=max_tokens, chat=chat)
+        for capture in dict.fromkeys(captures)
+        for pooling in dict.fromkeys(poolings)
+    ]
+    found = _extracted(model, texts, options, token_budget, progress)
+    return {(one.options.capture, one.options.pooling): one for one in found}
+
+
+def _extracted(
+    model: Model | str | Path,
+    texts: TextSet | Sequence[str] | str | Path,
+    options: list[ExtractionOptions],
+    token_budget: int | None,
+    progress: Progress,
+) -> list[Activations]:
+    """Return the activations for each of the options."""
+    if token_budget is not None and token_budget < 1:
         raise ParameterError(f"token_budget must be at least 1; got {token_budget}")
     text_set = texts if isinstance(texts, TextSet) else load_texts(texts, progress=progress)
     loaded = model if isinstance(model, Model) else load_model(model, progress=progress)
     extraction = prepare_extraction(loaded, text_set, options, token_budget=token_budget)
-    values = np.empty(extraction.shape, dtype=np.float32)
-    for rows, part in extraction.batches(progress=progress):
-        values[:, rows] = part
-    return Activations(
-        values=values,
-        model=loaded.name,
-        texts=text_set.name,
-        model_digest=loaded.digest,
-        texts_digest=text_set.digest,
-        options=options,
-        provenance=extraction.provenance(),
-    )
+    values = [np.empty(shape, dtype=np.float32) for shape in extraction.shapes]
+    for rows, parts in extraction.batches(progress=progress):
+        for whole, part in zip(values, parts, strict=True):
+            whole[:, rows] = part
+    return [
+        Activations(
+            values=one,
+            model=loaded.name,
+            texts=text_set.name,
+            model_digest=loaded.digest,
+            texts_digest=text_set.digest,
+            options=wanted,
+            provenance=extraction.provenance(),
+        )
+        for one, wanted in zip(values, extraction.options, strict=True)
+    ]
 
 
 @contextlib.contextmanager
@@ -243,42 +414,13 @@ def _threads(n_workers: int) -> Iterator[ThreadPoolExecutor]:
         torch.set_num_threads(n_threads)
 
 
-def _changes_while_reading(model: Model) -> bool:
-    """Return whether a forward pass changes the model, so that passes must not overlap.
+def _most_workers(model: Model) -> int:
+    """Return how many batches may be read at once.
 
-    The "dynamic" and "longrope" position embeddings rescale themselves to the length of the batch.
+    One, where a pass changes the model (position embeddings that rescale themselves; weights that are
+    brought in from memory or disk) and on accelerators, which one batch fills.
     """
-    config: Any = model.body.config
-    config = config.to_dict()
-    settings = json.dumps([config.get("rope_parameters"), config.get("rope_scaling")], default=str)
-    return "dynamic" in settings or "longrope" in settings
-
-
-def _read_in_threads(
-    model: Model, options: ExtractionOptions, encoded: EncodedTexts, batches: list[np.ndarray]
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield (indices of distinct texts, values) as batches finish, in no fixed order."""
-    n_workers = max(1, min(torch.get_num_threads(), MOST_WORKERS, len(batches)))
-    if _changes_while_reading(model):
-        n_workers = 1
-    waiting = iter(batches)
-    running: dict[Future[np.ndarray], np.ndarray] = {}
-    with (
-        BlockReader(model, capture=options.capture, pooling=options.pooling) as reader,
-        _threads(n_workers) as executor,
-    ):
-
-        def start_next() -> None:
-            batch = next(waiting, None)
-            if batch is not None:
-                ids = [encoded.ids[index] for index in batch]
-                running[executor.submit(reader.read, ids)] = batch
-
-        for _ in range(n_workers + 1):
-            start_next()
-        while running:
-            finished, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in finished:
-                batch = running.pop(future)
-                start_next()
-                yield batch, future.result()
+    changes = model.rescales_above is not None or model.provenance.get("offloaded", False)
+    if changes or model.provenance.get("device", "cpu") != "cpu":
+        return 1
+    return min(torch.get_num_threads(), MOST_WORKERS)

@@ -9,18 +9,44 @@ import numpy as np
 from isodepth.axes import ActivationValues
 from isodepth.errors import ActivationsError, ParameterError, listed, whole_number
 
-EXTRACTION_VERSION = 1
+EXTRACTION_VERSION = 2
 """Raise it when the same model, texts and options would give other values."""
 
 CAPTURES = {
     "block": "the output of every decoder block, as it leaves the block",
     "final_norm": "the same, but the last layer after the model's final norm, as "
     "output_hidden_states gives it",
+    "embedding": "what enters the first block (layer 0), as the only layer",
+    "attention": "what every block's attention, or what mixes tokens in its place, adds to the "
+    "residual stream, before any norm of that",
+    "mlp": "what every block's MLP, or mixture of experts, adds to the residual stream, before any "
+    "norm of that",
 }
 POOLINGS = {
     "last": "the activation at the text's last token",
     "mean": "the mean over the text's tokens",
+    "first": "the activation at the first token",
 }
+"""Besides these, a whole number: a token's place, from 0, or from the end (-1 is the last)."""
+
+
+def pooling_named(pooling: str | int) -> str | int:
+    """Return a pooling under its usual name: 0 is "first", -1 and "-1" are "last".
+
+    Raises
+    ------
+    ParameterError
+        If it is neither a name nor a whole number.
+    """
+    if isinstance(pooling, str) and pooling.removeprefix("-").isdecimal():
+        pooling = int(pooling)
+    if pooling in POOLINGS:
+        return pooling
+    if isinstance(pooling, str):
+        raise ParameterError(
+            f"pooling must be one of {listed(list(POOLINGS))} or a whole number; got {pooling!r}"
+        )
+    return {0: "first", -1: "last"}.get(whole_number(pooling, "pooling"), pooling)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,8 +57,8 @@ class ExtractionOptions:
     ----------
     capture : str
         A key of `CAPTURES`.
-    pooling : str
-        A key of `POOLINGS`.
+    pooling : str or int
+        A key of `POOLINGS`, or a token's place.
     max_tokens : int, optional
         Cut texts after so many tokens; the model's context length where it is left out. Never more
         than that.
@@ -41,21 +67,27 @@ class ExtractionOptions:
     """
 
     capture: str = "block"
-    pooling: str = "last"
+    pooling: str | int = "last"
     max_tokens: int | None = None
     chat: bool = False
 
     def __post_init__(self) -> None:
-        for what, value, known in (
-            ("capture", self.capture, CAPTURES),
-            ("pooling", self.pooling, POOLINGS),
-        ):
-            if value not in known:
-                raise ParameterError(f"{what} must be one of {listed(list(known))}; got {value!r}")
+        if self.capture not in CAPTURES:
+            raise ParameterError(
+                f"capture must be one of {listed(list(CAPTURES))}; got {self.capture!r}"
+            )
+        object.__setattr__(self, "pooling", pooling_named(self.pooling))
         if self.max_tokens is not None:
             object.__setattr__(self, "max_tokens", whole_number(self.max_tokens, "max_tokens"))
         if self.max_tokens is not None and self.max_tokens < 1:
             raise ParameterError(f"max_tokens must be at least 1; got {self.max_tokens}")
+
+    @property
+    def unusual(self) -> tuple[str, ...]:
+        """What a layer stands for, in words, where it is not the block at the last token."""
+        words = {"attention": ["attention outputs"], "mlp": ["MLP outputs"]}.get(self.capture, [])
+        places = {"last": [], "mean": ["mean over tokens"], "first": ["first token"]}
+        return (*words, *places.get(str(self.pooling), [f"token {self.pooling}"]))
 
     def as_dict(self) -> dict[str, Any]:
         """Return the options as JSON values."""
@@ -69,7 +101,8 @@ class Activations:
     Parameters
     ----------
     values : float32 array (layers, texts, units)
-        Row 0 is layer 1, the end of the first decoder block. Finite.
+        Row 0 is layer 1, the end of the first decoder block; for capture "embedding" the only row is
+        layer 0. Finite.
     model, texts : str
         The names of the model and of the text set.
     model_digest, texts_digest : str

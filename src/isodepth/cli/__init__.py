@@ -13,6 +13,7 @@ import click
 from isodepth import __version__
 from isodepth.cli.compare import compare_command
 from isodepth.cli.demo import demo_command
+from isodepth.cli.inspect import inspect_command
 from isodepth.cli.models import models_command
 from isodepth.cli.texts import texts_command
 from isodepth.errors import IsodepthError, IsodepthWarning
@@ -32,7 +33,7 @@ def cli() -> None:
     """Tell which layers of different language models lie at the same depth."""
 
 
-for command in (demo_command, compare_command, models_command, texts_command):
+for command in (demo_command, compare_command, inspect_command, models_command, texts_command):
     cli.add_command(command)
 
 

@@ -5,7 +5,14 @@ from typing import Any
 
 import click
 
-from isodepth.cli.options import comparison_options, sampling_options, text_options
+from isodepth.cli.options import (
+    comparison_options,
+    loading_of,
+    loading_options,
+    reading_options,
+    sampling_options,
+    text_options,
+)
 
 N_TEXTS = 512
 
@@ -17,6 +24,8 @@ Examples:
   isodepth compare smollm2-135m-instruct gemma-3-270m --texts wikipedia -n 128 --out compare
   isodepth compare ./base ./tuned --texts reviews.csv --column review --dedupe --min-chars 20
   isodepth compare ./base ./tuned --texts handbook-en --right-texts handbook-de
+  isodepth compare ./base './base(adapter=./lora)' --texts news
+  isodepth compare gemma-3-270m 'gemma-3-270m(dtype=bfloat16)' --texts news
 """,
 )
 @click.argument("left")
@@ -32,6 +41,8 @@ Examples:
 @click.option("--chat-left", is_flag=True, help="The same, for LEFT only.")
 @click.option("--chat-right", is_flag=True, help="The same, for RIGHT only.")
 @sampling_options(n=f"{N_TEXTS}, or all where there are fewer")
+@reading_options
+@loading_options
 @comparison_options(out="compare")
 def compare_command(
     left: str,
@@ -45,8 +56,9 @@ def compare_command(
 ) -> None:
     """Compare all layers of two models by the nearest neighbors of the texts.
 
-    LEFT and RIGHT are models: a catalogue name (see 'isodepth models'), a hub id "owner/name", a local
-    transformers folder, or a GGUF file.
+    LEFT and RIGHT are models: a catalogue name (see 'isodepth models'), a hub id owner/name[@revision],
+    a local transformers folder, a GGUF file, or a PEFT adapter's folder. Behind a model, options for it
+    alone may stand: 'MODEL(adapter=./lora, dtype=bfloat16, quantization=4bit)'.
 
     Texts are a catalogue name (see 'isodepth texts'); random-strings; a control of another set, such as
     'caesar(news)'; a .txt (one text a line), .jsonl, .csv or .parquet file; a folder of .txt files; a
@@ -56,6 +68,7 @@ def compare_command(
     """
     one_side = "left" if chat_left else "right"
     both = chat or (chat_left and chat_right)
+    options["loading"] = loading_of(options)
     options["chat"] = one_side if (chat_left or chat_right) and not both else both
     run_comparison(left, right, texts, most_texts=N_TEXTS, **options)
 
@@ -90,8 +103,8 @@ def run_comparison(
     from isodepth.texts import ParallelTexts, TextSet, load_parallel_texts, load_texts
 
     for name in dict.fromkeys((left, right)):
-        entry = MODELS.get(name)
-        if entry is not None and entry.notice and not entry.is_downloaded:
+        entry = MODELS.get(name.split("(")[0])
+        if entry is not None and entry.notice and not entry.weights.is_here:
             click.echo(f"note: {entry.notice}", err=True)
     refuse_unwritable(out)  # before the work, not after it
     with ProgressDisplay() as progress:

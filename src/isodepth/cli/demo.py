@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from isodepth.cli.compare import run_comparison
-from isodepth.cli.options import comparison_options, sampling_options
+from isodepth.cli.options import comparison_options, reading_options, sampling_options
 
 LEFT, RIGHT, TEXTS = "smollm2-135m-instruct", "gemma-3-270m", "wikipedia"
 N_TEXTS = 256
@@ -18,6 +18,7 @@ Example:
   isodepth demo --out demo
 """,
 )
+@reading_options
 @sampling_options(n=str(N_TEXTS))
 @comparison_options(out="demo")
 def demo_command(**options: Any) -> None:

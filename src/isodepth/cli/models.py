@@ -2,34 +2,49 @@
 
 import click
 
+from isodepth.cli.models_show import show_command
 from isodepth.cli.results import megabytes
 
 
-@click.command(
+@click.group(
     "models",
+    invoke_without_command=True,
     epilog="""\b
-Example:
+Examples:
   isodepth models
+  isodepth models show gemma-2-9b
+  isodepth models show ./my-model
 """,
 )
-def models_command() -> None:
-    """List the models of the catalogue: size, licence, source, and whether they are here.
+@click.pass_context
+def models_command(context: click.Context) -> None:
+    """List the models of the catalogue: the offline ones, and the paper's 24.
 
-    Hub ids, local transformers folders and GGUF files work everywhere a name does.
+    Hub ids, local transformers folders, GGUF files and PEFT adapters work everywhere a name does.
     """
-    from isodepth.models import MODELS
-    from isodepth.models.gguf import is_converted
+    if context.invoked_subcommand is not None:
+        return
+    from isodepth.models import MODEL_GROUPS, MODELS, GgufWeights
+    from isodepth.models.description import standing_of
 
-    for model in MODELS.values():
-        if is_converted(model.gguf_sha256):
-            here = "here, ready"
-        elif model.is_downloaded:
-            here = "here, to be converted at first use"
-        else:
-            here = "not here, fetched at first use"
-        click.echo(f"{model.name}  [{here}]")
-        click.echo(
-            f"    {model.title}: {model.architecture}, {model.n_layers} layers x {model.width} units, "
-            f"{megabytes(model.download_bytes)} to download"
-        )
-        click.echo(f"    {model.source}. Licence: {model.licence}")
+    titles = {
+        "offline": "need no hub",
+        "paper": "Wolfram & Schein's 24, from the hub ('paper' stands for all of them)",
+    }
+    width = max(map(len, MODELS))
+    for group, names in MODEL_GROUPS.items():
+        click.echo(f"{group}: {titles[group]}")
+        for name in names:
+            model = MODELS[name]
+            tuned = "instruct" if model.is_instruction_tuned else "base"
+            click.echo(
+                f"  {name:<{width}}  {model.n_layers:>3} layers x {model.width:>5,} units  "
+                f"{model.architecture:<12}  {tuned:<8}  {standing_of(model.weights)}"
+            )
+            if isinstance(model.weights, GgufWeights):
+                click.echo(f"  {'':<{width}}  {megabytes(model.weights.download_bytes)} to download")
+        click.echo()
+    click.echo("'isodepth models show NAME' tells source, licence and configuration.")
+
+
+models_command.add_command(show_command)

@@ -1,10 +1,13 @@
 """Options that several commands share."""
 
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import click
+
+from isodepth.models.options import ATTENTIONS, DEVICE_MAPS, DTYPES, QUANTIZATIONS, LoadingOptions
 
 Command = TypeVar("Command", bound=Callable[..., None])
 
@@ -67,25 +70,75 @@ def comparison_options(*, out: str) -> Callable[[Command], Command]:
         ),
         click.option(
             "--capture",
-            type=click.Choice(["block", "final_norm"]),
+            type=click.Choice(["block", "final_norm", "attention", "mlp"]),
             default="block",
             show_default=True,
-            help="Raw block outputs, or the last layer after the final norm.",
+            help="Block outputs; the same with the last layer after the final norm; or what attention "
+            "or MLP of every block adds.",
         ),
+        click.option("--keep-activations", is_flag=True, help="Keep the activations in the store too."),
+    )
+
+
+def reading_options(command: Command) -> Command:
+    """Add the options that say at which tokens texts are read."""
+    return _adding(
         click.option(
             "--pooling",
-            type=click.Choice(["last", "mean"]),
             default="last",
             show_default=True,
-            help="The activation at the last token, or the mean over all.",
+            metavar="last|mean|first|INDEX",
+            help="The activation at the last token, the mean over all, or at one token (from 0, or "
+            "from the end: --pooling=-2).",
         ),
         click.option(
             "--max-tokens",
             type=int,
             help="Cut texts after so many tokens, special tokens in front included.",
         ),
-        click.option("--keep-activations", is_flag=True, help="Keep the activations in the store too."),
-    )
+    )(command)
+
+
+def loading_options(command: Command) -> Command:
+    """Add the options that say how models are loaded; `loading_of` takes them together."""
+    return _adding(
+        click.option(
+            "--dtype",
+            type=click.Choice(DTYPES),
+            default="float32",
+            show_default=True,
+            help="Number format of weights and arithmetic.",
+        ),
+        click.option(
+            "--quantization",
+            type=click.Choice(QUANTIZATIONS),
+            help="Quantize the weights with bitsandbytes.",
+        ),
+        click.option(
+            "--attention",
+            type=click.Choice(ATTENTIONS),
+            help="Attention implementation. Default: that of transformers.",
+        ),
+        click.option(
+            "--device", help="cpu, cuda, cuda:1, mps. Default: the first CUDA device, else the CPU."
+        ),
+        click.option(
+            "--device-map",
+            type=click.Choice(DEVICE_MAPS),
+            help="Spread weights over all devices, for models larger than one card.",
+        ),
+        click.option(
+            "--trust-remote-code",
+            is_flag=True,
+            help="Run Python code that comes with a model. Only for makers that you trust.",
+        ),
+    )(command)
+
+
+def loading_of(options: dict[str, Any]) -> LoadingOptions:
+    """Take the options of `loading_options` out of a command's, and return them together."""
+    names = [field.name for field in fields(LoadingOptions)]
+    return LoadingOptions(**{name: options.pop(name) for name in names})
 
 
 def _adding(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:

@@ -3,8 +3,9 @@
 import os
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,8 +14,8 @@ if TYPE_CHECKING:
 
 
 def megabytes(size_bytes: int) -> str:
-    """Return a size as people read it: "93 MB"."""
-    return f"{size_bytes / 1e6:,.0f} MB"
+    """Return a size as people read it: "93 MB", or "212 kB" below one."""
+    return f"{size_bytes / 1e6:,.0f} MB" if size_bytes >= 1e6 else f"{size_bytes / 1e3:,.0f} kB"
 
 
 def print_comparison(comparison: "Comparison", paths: list[Path]) -> None:
@@ -118,7 +119,28 @@ def _cautions(comparison: "Comparison") -> list[str]:
                 f"{same:,} different texts give {side.model} the same tokens as another; they count as "
                 "near neighbors."
             )
-        if encoding.get("special_tokens_removed_from_end"):
-            removed = " ".join(encoding["special_tokens_removed_from_end"])
+        if encoding.get("special_tokens_at_end") and encoding["special_tokens_at_end_are"] == "removed":
+            removed = " ".join(encoding["special_tokens_at_end"])
             notes.append(f"{side.model}: {removed}, which its tokenizer appends, was removed.")
+        notes += _contract_notes(side.model, side.provenance.get("contract", {}))
+    return list(dict.fromkeys(notes))
+
+
+def _contract_notes(model: str, contract: Mapping[str, Any]) -> list[str]:
+    """Return what the contract found that is not as usual; a run from the store tells it again."""
+    notes = []
+    if contract.get("skipped_blocks"):
+        blocks = ", ".join(str(block) for block in contract["skipped_blocks"])
+        notes.append(
+            f"text does not pass through block {blocks} of {model}; each has the activations of the "
+            "block before."
+        )
+    if contract.get("batching") == "single":
+        notes.append(f"{model} was read one text at a time, because batching changes its activations.")
+    if contract.get("batching") == "equal-length":
+        notes.append(
+            f"{model} was read in batches of equal length, because padding changes its activations."
+        )
+    if not contract.get("is_causal", True):
+        notes.append(f"the tokens of {model} see later ones too: it is an encoder.")
     return notes

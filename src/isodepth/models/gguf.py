@@ -21,6 +21,7 @@ from typing import IO, TYPE_CHECKING
 
 from isodepth.atomic import atomic_folder, storage_errors
 from isodepth.errors import DownloadError, ModelError, first_line
+from isodepth.models.entries import GgufWeights
 from isodepth.models.resolution import ModelSource
 from isodepth.models.transformers_calls import quiet_transformers, refuse_missing_weights
 from isodepth.progress import Progress, no_progress
@@ -67,7 +68,7 @@ def gguf_folder(source: ModelSource, *, progress: Progress = no_progress) -> Pat
 
     A kept conversion whose files were damaged is removed and made again.
     """
-    sha256 = source.digest.removeprefix("gguf:")
+    sha256 = source.weights_digest.removeprefix("gguf:")
     folder = converted_folder(sha256)
     if folder.is_dir():
         problem = _damage(folder)
@@ -84,13 +85,13 @@ def gguf_folder(source: ModelSource, *, progress: Progress = no_progress) -> Pat
         # alone in a folder: transformers would prefer a tokenizer.json beside the file to its own
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".alone-") as alone:
             path = Path(alone) / "model.gguf"
-            entry = source.entry
-            if entry is None:
+            weights = None if source.entry is None else source.entry.weights
+            if not isinstance(weights, GgufWeights):
                 assert source.location is not None
                 path.symlink_to(source.location)
             else:
                 _write_verified(
-                    path, sha256, lambda file: entry.write_gguf(file, progress=progress), source.name
+                    path, sha256, lambda file: weights.write(file, progress=progress), source.name
                 )
             _convert(path, folder, sha256, source.name, progress)
     return folder

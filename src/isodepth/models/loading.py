@@ -1,75 +1,41 @@
-"""From a name to a `Model`: the body of a decoder in float32, its blocks, its tokenizer.
+"""From a name to a `Model`: the body of a language model, its blocks, its tokenizer.
 
-The language-model head is not loaded: activations do not need it, and for small models with large
-vocabularies it is most of the arithmetic.
+The language-model head is not run: activations do not need it, and for small models with large
+vocabularies it is most of the arithmetic. Of a model that sees or hears, only the part that reads text
+is kept.
 
-Memory: 4 bytes a parameter of the body.
+Memory: the weights of the body, at 4 bytes a parameter in float32 and 2 in bfloat16; while loading,
+those of the other parts too.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
 
-from isodepth.errors import ModelError, first_line
-from isodepth.models.blocks import decoder_blocks
+from isodepth.errors import ModelError, ParameterError, first_line, require
+from isodepth.models.adapters import with_adapter
+from isodepth.models.bodies import model_around
 from isodepth.models.gguf import gguf_folder
+from isodepth.models.model import Model
+from isodepth.models.options import LoadingOptions
 from isodepth.models.resolution import ModelSource, resolve_model
 from isodepth.models.transformers_calls import quiet_transformers, refuse_missing_weights
 from isodepth.progress import Progress, no_progress
-
-OWN_CODE_ONLY = {"local_files_only": True, "trust_remote_code": False}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Model:
-    """A decoder language model, ready to be read. Make one with `load_model`.
-
-    Parameters
-    ----------
-    name : str
-        What people call it; the label in results.
-    digest : str
-        Its identity: of the weights' bytes, or hub id and commit.
-    body : torch.nn.Module
-        The model without its head, in evaluation mode, float32, on the CPU.
-    blocks : tuple of torch.nn.Module
-        The decoder blocks, from input to output.
-    tokenizer : transformers tokenizer
-        Its tokenizer.
-    width : int
-        Units of the residual stream.
-    context_length : int or None
-        The most tokens that it can read; None where its configuration states no limit.
-    provenance : mapping
-        Versions, architecture, parameter count.
-    """
-
-    name: str
-    digest: str
-    body: torch.nn.Module
-    blocks: tuple[torch.nn.Module, ...]
-    tokenizer: Any
-    width: int
-    context_length: int | None
-    provenance: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def n_layers(self) -> int:
-        """The number of decoder blocks."""
-        return len(self.blocks)
-
-    def __repr__(self) -> str:
-        return f"Model({self.name!r}, n_layers={self.n_layers}, width={self.width})"
 
 
 def load_model(
     name_or_path: str | Path | ModelSource,
     *,
     revision: str | None = None,
+    adapter: str | Path | None = None,
+    dtype: str = "float32",
+    quantization: str | None = None,
+    attention: str | None = None,
+    device: str | None = None,
+    device_map: str | None = None,
+    trust_remote_code: bool = False,
     progress: Progress = no_progress,
 ) -> Model:
     """Return a model of the catalogue, of a local folder or GGUF file, or of the hub.
@@ -78,9 +44,15 @@ def load_model(
     ----------
     name_or_path : str, Path or ModelSource
         A catalogue name (``isodepth models`` lists them), a transformers folder with safetensors
-        weights, a GGUF file, or a hub id "owner/name".
+        weights, a GGUF file, a PEFT adapter's folder, or a hub id "owner/name"; with options where they
+        are written behind it: "owner/name@revision", "gemma-2b(dtype=bfloat16)". A ModelSource brings
+        its own options.
     revision : str, optional
         Of a hub model: branch, tag or commit.
+    adapter : str or Path, optional
+        A PEFT adapter to put on it: a folder or a hub id.
+    dtype, quantization, attention, device, device_map, trust_remote_code
+        See `LoadingOptions`.
     progress : Progress
         Told of downloads and of the conversion of a GGUF file, which is done once and kept.
 
@@ -88,20 +60,56 @@ def load_model(
     ------
     UnknownNameError
         If nothing answers to the name.
+    ParameterError
+        If an option is unknown, or the device is not there.
     ModelError
         If it cannot be loaded or has no decoder blocks.
+    MissingPackageError
+        If an adapter or quantization needs a package that is not installed.
     DownloadError
         If bytes could not be fetched or are not the pinned ones.
     """
-    source = (
-        name_or_path
-        if isinstance(name_or_path, ModelSource)
-        else resolve_model(name_or_path, revision=revision)
+    options = LoadingOptions(
+        dtype=dtype,
+        quantization=quantization,
+        attention=attention,
+        device=device,
+        device_map=device_map,
+        trust_remote_code=trust_remote_code,
     )
+    if isinstance(name_or_path, ModelSource):
+        source = name_or_path
+        if (revision, adapter, options) != (None, None, LoadingOptions()):
+            raise ParameterError(
+                f"{source.name} is a ModelSource, which brings its own options; got others besides",
+                hint="give them to resolve_model.",
+            )
+    else:
+        source = resolve_model(name_or_path, revision=revision, adapter=adapter, options=options)
+    if source.model is not None:
+        return source.model
+    _refuse_missing_device(source.options)
     folder = _folder(source, progress)
     label = f"loading {source.name}"
     progress(label, 0, 1, "steps")
-    model = _load_folder(folder, source)
+    with quiet_transformers():
+        whole = _loaded(folder, source)
+        if source.adapter is not None and source.adapter.location is not None:
+            whole = with_adapter(whole, source.adapter.location, name=source.name)
+        model = model_around(
+            whole,
+            _tokenizer(folder, source),
+            name=source.name,
+            digest=source.digest,
+            provenance={"source": source.kind, **_said(source.options)},
+        )
+    entry = source.entry
+    if entry is not None and (model.n_layers, model.width) != (entry.n_layers, entry.width):
+        raise ModelError(
+            f"{source.name}: expected {entry.n_layers} blocks of {entry.width:,} units, as the "
+            f"catalogue has it; found {model.n_layers} of {model.width:,}",
+            hint="name a revision at which it is what the catalogue describes.",
+        )
     progress(label, 1, 1, "steps")
     return model
 
@@ -109,23 +117,31 @@ def load_model(
 def load_tokenizer(name_or_path: str | Path, *, progress: Progress = no_progress) -> Any:
     """Return the tokenizer of a model, without loading its weights.
 
-    Parameters and errors are those of `load_model`, without a revision.
+    Parameters and errors are those of `load_model`, without options.
     """
     source = resolve_model(name_or_path)
     return _tokenizer(_folder(source, progress), source)
 
 
 def _folder(source: ModelSource, progress: Progress) -> Path:
-    if source.kind in ("catalogue", "gguf"):
+    if source.kind == "gguf":
         return gguf_folder(source, progress=progress)
     assert source.location is not None
     return source.location
 
 
+def _own_code(source: ModelSource) -> dict[str, bool]:
+    return {"local_files_only": True, "trust_remote_code": source.options.trust_remote_code}
+
+
 def _tokenizer(folder: Path, source: ModelSource) -> Any:
+    """Return the tokenizer: that of the adapter, where it brings one."""
+    adapter = source.adapter.location if source.adapter is not None else None
+    if adapter is not None and (adapter / "tokenizer_config.json").is_file():
+        folder = adapter
     with quiet_transformers():
         try:
-            return transformers.AutoTokenizer.from_pretrained(folder, **OWN_CODE_ONLY)
+            return transformers.AutoTokenizer.from_pretrained(folder, **_own_code(source))
         except Exception as error:
             # transformers raises many types here; whatever it is, there is no usable tokenizer
             raise ModelError(
@@ -134,55 +150,66 @@ def _tokenizer(folder: Path, source: ModelSource) -> Any:
             ) from error
 
 
-def _load_folder(folder: Path, source: ModelSource) -> Model:
-    with quiet_transformers():
-        try:
-            body, loaded = transformers.AutoModel.from_pretrained(
-                folder,
-                dtype=torch.float32,
-                use_safetensors=True,
-                output_loading_info=True,
-                **OWN_CODE_ONLY,
-            )
-        except Exception as error:
-            # transformers raises many types here; whatever it is, the folder holds no usable model
-            raise ModelError(
-                f"{source.name}: transformers {transformers.__version__} cannot load the model in "
-                f"{folder}: {first_line(error)}",
-                hint="isodepth needs a model that transformers can load without remote code.",
-            ) from error
-    tokenizer = _tokenizer(folder, source)
-    refuse_missing_weights(loaded["missing_keys"], name=source.name, where=folder)
-    if body.config.is_encoder_decoder:
-        raise ModelError(
-            f"{source.name} ({type(body).__name__}) is an encoder-decoder model",
-            hint="isodepth reads decoder language models.",
+def _refuse_missing_device(options: LoadingOptions) -> None:
+    kind, _, number = (options.device or "cpu").partition(":")
+    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
+        raise ParameterError(
+            f"device {options.device} is not there: torch {torch.__version__} finds "
+            f"{torch.cuda.device_count()} CUDA devices",
+            hint="use --device cpu, or install a torch that is built for your card.",
         )
-    body = body.eval()
-    config = body.config.get_text_config()
-    n_layers = getattr(config, "num_hidden_layers", None)
-    width = getattr(config, "hidden_size", None)
-    if not isinstance(n_layers, int) or not isinstance(width, int):
-        raise ModelError(
-            f"{source.name} ({type(body).__name__}): no decoder blocks found: its configuration "
-            "states no number of hidden layers or no hidden size",
-            hint="isodepth reads decoder language models.",
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise ParameterError(f"device mps is not there: torch {torch.__version__} finds none")
+
+
+def _settings(options: LoadingOptions) -> dict[str, Any]:
+    """Return the options in the words of transformers."""
+    device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    settings: dict[str, Any] = {"dtype": getattr(torch, options.dtype)}
+    if options.device_map is not None:
+        settings["device_map"] = options.device_map
+    elif device != "cpu":
+        settings["device_map"] = {"": device}
+    if options.attention is not None:
+        settings["attn_implementation"] = options.attention
+    if options.quantization is not None:
+        require("bitsandbytes", extra="quantization")
+        wanted = {"8bit": {"load_in_8bit": True}, "4bit": {"load_in_4bit": True}}
+        settings["quantization_config"] = transformers.BitsAndBytesConfig(
+            **wanted[options.quantization],
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_compute_dtype=settings["dtype"],
         )
-    blocks = decoder_blocks(body, n_layers=n_layers, name=source.name)
-    limit = getattr(config, "max_position_embeddings", None)
-    return Model(
-        name=source.name,
-        digest=source.digest,
-        body=body,
-        blocks=tuple(blocks),
-        tokenizer=tokenizer,
-        width=width,
-        context_length=limit if isinstance(limit, int) and limit > 0 else None,
-        provenance={
-            "source": source.kind,
-            "architecture": type(body).__name__,
-            "parameters": sum(p.numel() for p in body.parameters()),
-            "torch": torch.__version__,
-            "transformers": transformers.__version__,
-        },
-    )
+    return settings
+
+
+def _loaded(folder: Path, source: ModelSource) -> Any:
+    """Return the model in a folder, without its head."""
+    settings = _settings(source.options)
+    try:
+        loaded, account = transformers.AutoModel.from_pretrained(
+            folder,
+            use_safetensors=True,
+            output_loading_info=True,
+            **settings,
+            **_own_code(source),
+        )
+    except Exception as error:
+        # transformers raises many types here; whatever it is, the folder holds no usable model
+        code = "trust_remote_code" in str(error)
+        raise ModelError(
+            f"{source.name}: transformers {transformers.__version__} cannot load the model in "
+            f"{folder}: {first_line(error)}",
+            hint="the model comes with Python code of its makers; --trust-remote-code runs it. Do that "
+            "only if you trust them."
+            if code
+            else "isodepth needs a model that transformers can load.",
+        ) from error
+    # nothing reads what a pooler makes of the last layer, and many encoders are published without
+    missing = [key for key in account["missing_keys"] if "pooler" not in key.split(".")]
+    refuse_missing_weights(missing, name=source.name, where=folder)
+    return loaded
+
+
+def _said(options: LoadingOptions) -> dict[str, Any]:
+    return {"quantization": options.quantization, "trust_remote_code": options.trust_remote_code}

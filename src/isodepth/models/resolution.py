@@ -1,17 +1,26 @@
 """Which model does a name mean? Answered without importing torch.
 
-A name is, in this order: a name of the catalogue; the path of a GGUF file; the path of a local
-transformers folder; a hub id "owner/name". The answer carries the model's identity (`digest`), which
-is all that a rerun from the store needs.
+A name (without its options, see `isodepth.models.names`) is, in this order: a name of the catalogue;
+the path of a GGUF file; the path of a local transformers folder or of a PEFT adapter; a hub id
+"owner/name". The answer carries the model's identity (`digest`), which is all that a rerun from the
+store needs.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-from isodepth.errors import ModelError, UnknownNameError, listed, nearest_names
-from isodepth.models.catalogue import MODELS, CatalogueModel
+from isodepth.errors import ModelError, ParameterError, UnknownNameError, listed, nearest_names
+from isodepth.models.catalogue import MODEL_GROUPS, MODELS
+from isodepth.models.entries import CatalogueModel, GgufWeights
+from isodepth.models.model import Model
+from isodepth.models.names import ModelName, model_name
+from isodepth.models.options import LoadingOptions
 from isodepth.sources import existing_path, file_digest, folder_digest, hub_snapshot, is_hub_id
+
+ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,62 +30,185 @@ class ModelSource:
     Parameters
     ----------
     kind : str
-        "catalogue", "gguf", "folder" or "hub".
+        "gguf" (of the catalogue or not), "folder", "hub", or "memory" for a model object.
     name : str
-        What people call it; used as label.
-    digest : str
-        Its identity: "gguf:<sha256>", "folder:<sha256>" or "hub:<id>@<commit>".
+        What people call it, with adapter and number format; used as label.
+    weights_digest : str
+        The identity of the weights: "gguf:<sha256>", "folder:<sha256>", "hub:<id>@<commit>", or that of
+        the model object.
     location : Path, optional
-        Its file or folder on this machine; None for a catalogue model.
+        Its file or folder on this machine; None for an offline model of the catalogue.
     entry : CatalogueModel, optional
-        Its entry, for a catalogue model.
+        Its entry, for a model of the catalogue.
+    adapter : ModelSource, optional
+        The PEFT adapter on it.
+    options : LoadingOptions
+        How it is to be loaded.
+    model : Model, optional
+        The model object, where it is in memory already.
     """
 
     kind: str
     name: str
-    digest: str
+    weights_digest: str
     location: Path | None = None
     entry: CatalogueModel | None = None
+    adapter: "ModelSource | None" = None
+    options: LoadingOptions = field(default_factory=LoadingOptions)
+    model: Model | None = None
+
+    @property
+    def digest(self) -> str:
+        """Its identity with all that changes its activations."""
+        parts = [self.weights_digest]
+        if self.adapter is not None:
+            parts.append(f"adapter {self.adapter.weights_digest}")
+        return " + ".join([*parts, *self.options.differences])
 
 
-def resolve_model(name_or_path: str | Path, *, revision: str | None = None) -> ModelSource:
+def resolve_model(
+    name_or_path: str | Path | Model,
+    *,
+    revision: str | None = None,
+    adapter: str | Path | None = None,
+    options: LoadingOptions | None = None,
+) -> ModelSource:
     """Return where a model is and what identifies it.
 
     Parameters
     ----------
-    name_or_path : str or Path
-        A catalogue name, a GGUF file, a transformers folder, or a hub id.
+    name_or_path : str, Path or Model
+        A catalogue name, a GGUF file, a transformers folder, a PEFT adapter, a hub id, with options as
+        in "owner/name(dtype=bfloat16)"; or a model object.
     revision : str, optional
         Of a hub model: branch, tag or commit.
+    adapter : str or Path, optional
+        A PEFT adapter on it: a folder or a hub id.
+    options : LoadingOptions, optional
+        How to load it, where its name says nothing else.
 
     Raises
     ------
     UnknownNameError
         If nothing answers to the name; the nearest names are given.
+    ParameterError
+        If its options cannot be used.
     ModelError
         If it is a folder or file that holds no model.
     DownloadError
         If it is a hub id and the hub cannot be reached.
     """
-    name = str(name_or_path)
+    loading = options or LoadingOptions()
+    if isinstance(name_or_path, Model):
+        given = [what for what in (revision, adapter, options) if what is not None]
+        if given:
+            raise ParameterError(
+                f"{name_or_path.name} is in memory already; revision, adapter and options belong to "
+                "models that are loaded here"
+            )
+        digest = name_or_path.digest
+        return ModelSource(
+            kind="memory", name=name_or_path.name, weights_digest=digest, model=name_or_path
+        )
+    name = ModelName(name=str(name_or_path))
+    if existing_path(name_or_path) is None and name.name not in MODELS:
+        name = model_name(name.name)
+    said = dict(name.options)
+    twice = [
+        what
+        for what, value in (("revision", revision), ("adapter", adapter))
+        if value is not None and what in said
+    ]
+    if twice:
+        raise ParameterError(f"{name_or_path}: {listed(twice)} given twice")
+    revision = said.pop("revision", revision)
+    adapter = said.pop("adapter", adapter)
+    loading = replace(loading, **said)  # type: ignore[arg-type]
+    with_code = loading.trust_remote_code
+    may_be_hub_id = isinstance(name_or_path, str)
+    found = _found(name.name, revision=revision, with_code=with_code, may_be_hub_id=may_be_hub_id)
+    if _is_adapter(found.location):
+        if adapter is not None:
+            raise ModelError(f"{name.name} is an adapter itself, so it cannot carry {adapter}")
+        found, on_it = _base_of(found, with_code=with_code), found
+    elif adapter is not None:
+        on_it = _found(str(adapter), revision=None, with_code=False)
+        if not _is_adapter(on_it.location):
+            raise ModelError(
+                f"{adapter} is not a PEFT adapter: it has no {ADAPTER_CONFIG}",
+                hint="pass the folder that save_pretrained of a PEFT model wrote.",
+            )
+    else:
+        on_it = None
+    label = found.name if on_it is None else f"{found.name} + {on_it.name}"
+    if loading.differences:
+        label += f" ({', '.join(loading.differences)})"
+    return replace(found, name=label, adapter=on_it, options=loading)
+
+
+def _found(
+    name: str, *, revision: str | None, with_code: bool, may_be_hub_id: bool = True
+) -> ModelSource:
+    """Return the model or adapter that a name without options means."""
     entry = MODELS.get(name)
-    if entry is not None:
-        digest = f"gguf:{entry.gguf_sha256}"
-        return ModelSource(kind="catalogue", name=name, digest=digest, entry=entry)
-    path = existing_path(name_or_path)
+    if entry is not None and isinstance(entry.weights, GgufWeights):
+        _refuse_revision(revision, name)
+        digest = f"gguf:{entry.weights.sha256}"
+        return ModelSource(kind="gguf", name=name, weights_digest=digest, entry=entry)
+    path = None if entry is not None else existing_path(name)
     if path is not None:
-        return _gguf_source(path) if path.is_file() else _folder_source(path)
-    if isinstance(name_or_path, str) and is_hub_id(name):
-        folder, commit = hub_snapshot(name, revision=revision)
+        _refuse_revision(revision, name)
+        return _gguf_source(path) if path.is_file() else _folder_source(path, with_code=with_code)
+    repository = name if entry is None else entry.weights.repository  # type: ignore[union-attr]
+    if may_be_hub_id and is_hub_id(repository):
+        folder, commit = hub_snapshot(repository, revision=revision, with_code=with_code)
         _check_folder(folder, name)
-        return ModelSource(kind="hub", name=name, digest=f"hub:{name}@{commit}", location=folder)
+        own_code = with_code and any(folder.glob("*.py"))
+        digest = f"hub:{repository}@{commit}" + (" with its code" if own_code else "")
+        return ModelSource(kind="hub", name=name, weights_digest=digest, location=folder, entry=entry)
+    if name in MODEL_GROUPS:
+        raise UnknownNameError(
+            f"{name} is a group of {len(MODEL_GROUPS[name])} models; one model is wanted here",
+            hint=f"'isodepth models show {name}' lists them.",
+        )
     near = nearest_names(name, MODELS)
     shown = name if len(name) <= 80 else f"{name[:80]}..."
     raise UnknownNameError(
-        f"no model is called {shown!r}: it is not in the catalogue ({listed(list(MODELS))}), not a "
-        'file or folder here, and not a hub id ("owner/name")',
+        f"no model is called {shown!r}: it is not in the catalogue, not a file or folder here, and not "
+        'a hub id ("owner/name")',
         hint=f"did you mean {' or '.join(near)}?" if near else "'isodepth models' lists the models.",
     )
+
+
+def _refuse_revision(revision: str | None, name: str) -> None:
+    if revision is not None:
+        raise ParameterError(f"{name} is no hub model, so it has no revision {revision!r}")
+
+
+def _is_adapter(folder: Path | None) -> bool:
+    return folder is not None and (folder / ADAPTER_CONFIG).is_file()
+
+
+def _base_of(adapter: ModelSource, *, with_code: bool) -> ModelSource:
+    """Return the model that an adapter's configuration names as its base."""
+    assert adapter.location is not None
+    config = _read_json(adapter.location / ADAPTER_CONFIG)
+    base, revision = config.get("base_model_name_or_path"), config.get("revision")
+    hint = f"name the base yourself: BASE(adapter={adapter.location})."
+    if not isinstance(base, str) or not base:
+        raise ModelError(f"adapter {adapter.name} does not say which model it belongs to", hint=hint)
+    is_on_hub = existing_path(base) is None and base not in MODELS
+    try:
+        found = _found(base, revision=revision if is_on_hub else None, with_code=with_code)
+    except UnknownNameError as error:
+        raise ModelError(
+            f"adapter {adapter.name} belongs to {base!r}, which is not a file or folder here and not a "
+            "hub id",
+            hint=hint,
+        ) from error
+    if _is_adapter(found.location):
+        raise ModelError(f"adapter {adapter.name} belongs to {base!r}, an adapter itself", hint=hint)
+    return found
 
 
 def _label(name: str) -> str:
@@ -93,33 +225,53 @@ def _gguf_source(path: Path) -> ModelSource:
             hint="pass a .gguf file, or the folder that holds config.json and the weights.",
         )
     return ModelSource(
-        kind="gguf", name=_label(path.stem), digest=f"gguf:{file_digest(path)}", location=path.resolve()
+        kind="gguf",
+        name=_label(path.stem),
+        weights_digest=f"gguf:{file_digest(path)}",
+        location=path.resolve(),
     )
 
 
-def _folder_source(path: Path) -> ModelSource:
+def _folder_source(path: Path, *, with_code: bool) -> ModelSource:
     _check_folder(path, str(path))
-    digest = f"folder:{folder_digest(path)}"
+    digest = f"folder:{folder_digest(path, with_code=with_code)}"
     name = _label(path.resolve().name)
-    return ModelSource(kind="folder", name=name, digest=digest, location=path.resolve())
+    return ModelSource(kind="folder", name=name, weights_digest=digest, location=path.resolve())
 
 
 def _check_folder(folder: Path, shown: str) -> None:
-    """Refuse a folder without a configuration or without safetensors weights."""
-    config = folder / "config.json"
-    if not config.is_file():
+    """Refuse a folder that is neither a model nor an adapter with safetensors weights."""
+    if _is_adapter(folder) and (folder / "config.json").is_file():
+        raise ModelError(
+            f"{shown} holds both a model (config.json) and an adapter ({ADAPTER_CONFIG})",
+            hint="put one of them into a folder of its own.",
+        )
+    if _is_adapter(folder):
+        _read_json(folder / ADAPTER_CONFIG)
+        weights, save = ADAPTER_WEIGHTS, "adapter.save_pretrained(folder, safe_serialization=True)"
+    elif (folder / "config.json").is_file():
+        _read_json(folder / "config.json")
+        weights, save = "*.safetensors", "model.save_pretrained(folder)"
+    else:
         raise ModelError(
             f"{shown} is not a model folder: it has no config.json",
             hint="pass the folder that save_pretrained wrote: config.json, *.safetensors and the "
             "tokenizer's files.",
         )
-    try:
-        json.loads(config.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ModelError(f"{config} is not valid JSON: {error}") from error
-    if not any(folder.glob("*.safetensors")):
+    if not any(folder.glob(weights)):
         raise ModelError(
-            f"{shown} has no *.safetensors weights",
-            hint="isodepth reads no pickled weights (.bin, .pt); save the model again with "
-            "model.save_pretrained(folder).",
+            f"{shown} has no {weights} weights",
+            hint=f"isodepth reads no pickled weights (.bin, .pt); save it again with {save}. A hub "
+            "model may have them at another revision.",
         )
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """Return a configuration file's entries; refuse what is not valid JSON."""
+    try:
+        read = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelError(f"{path} is not valid JSON: {error}") from error
+    if not isinstance(read, dict):
+        raise ModelError(f"{path} does not hold a configuration: expected an object")
+    return read

@@ -1,33 +1,41 @@
 """Calling transformers: without its progress bars and advice, and without weights that it makes up."""
 
 import contextlib
+import logging
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from isodepth.errors import ModelError, listed
+from isodepth.errors import ModelError, counted, listed
 
 
 @contextlib.contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Silence transformers' progress bars and log lines below errors; restore both afterwards."""
-    from transformers.utils import logging
+    """Silence transformers' progress bars and log lines below errors; restore both afterwards.
 
-    level = logging.get_verbosity()
-    had_bars = logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    So are those of bitsandbytes, which tells of every layer in every pass.
+    """
+    from transformers.utils import logging as transformers_logging
+
+    level = transformers_logging.get_verbosity()
+    had_bars = transformers_logging.is_progress_bar_enabled()
+    quantizer = logging.getLogger("bitsandbytes")
+    quantizer_level = quantizer.level
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    quantizer.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        logging.set_verbosity(level)
+        transformers_logging.set_verbosity(level)
+        quantizer.setLevel(quantizer_level)
         if had_bars:
-            logging.enable_progress_bar()
+            transformers_logging.enable_progress_bar()
 
 
 def refuse_missing_weights(missing: Collection[str], *, name: str, where: Path) -> None:
     """Raise `ModelError` if transformers filled weights that the files lack with random numbers."""
     if missing:
         raise ModelError(
-            f"{name}: {len(missing):,} weights are missing in {where}: {listed(sorted(missing))}",
+            f"{name}: {counted(len(missing), 'weight')} missing in {where}: {listed(sorted(missing))}",
             hint="fetch or save the model again; transformers would fill them with random numbers.",
         )

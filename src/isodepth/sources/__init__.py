@@ -5,7 +5,7 @@ from isodepth.sources.cache import cache_directory
 from isodepth.sources.debs import DebPin
 from isodepth.sources.digests import file_digest, folder_digest
 from isodepth.sources.downloads import Pin, fetch_file, import_file, stored_file
-from isodepth.sources.hub import hub_snapshot, is_hub_id
+from isodepth.sources.hub import hub_snapshot, is_hub_id, is_hub_model_here
 from isodepth.sources.hub_datasets import HubDataset, hub_dataset, is_hub_dataset_here
 from isodepth.sources.paths import existing_path
 from isodepth.sources.wheels import WheelPin
@@ -26,6 +26,7 @@ __all__ = [
     "import_file",
     "is_hub_dataset_here",
     "is_hub_id",
+    "is_hub_model_here",
     "read_deb_members",
     "read_member",
     "stored_file",

@@ -49,13 +49,14 @@ def file_digest(path: Path) -> str:
     return digest
 
 
-def folder_digest(folder: Path) -> str:
+def folder_digest(folder: Path, *, with_code: bool = False) -> str:
     """Return one digest over the model files of a folder, by name and content.
 
-    Covers weights (safetensors only), configuration and tokenizer; other files, and the folder's own
-    name, do not count.
+    Covers weights (safetensors only), configuration and tokenizer, and Python files where `with_code`
+    says so; other files, and the folder's own name, do not count.
     """
-    found = {file for pattern in MODEL_FILES for file in folder.glob(pattern)}
+    patterns = (*MODEL_FILES, "*.py") if with_code else MODEL_FILES
+    found = {file for pattern in patterns for file in folder.glob(pattern)}
     files = sorted(file for file in found if file.is_file())
     whole = hashlib.sha256()
     for file in files:

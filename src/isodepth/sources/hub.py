@@ -1,8 +1,10 @@
 """Models by hub id: the files of one revision, as a local folder.
 
-Only safetensors, configuration and tokenizer files are fetched: no pickled weights, no code.
+Only safetensors, configuration and tokenizer files are fetched: no pickled weights, and no code unless
+it is asked for.
 """
 
+import os
 from pathlib import Path
 
 from isodepth.atomic import storage_errors
@@ -11,6 +13,24 @@ from isodepth.errors import DownloadError, StoreError, first_line
 WANTED = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "*.model", "*.txt"]
 UNWANTED = ["*/*", "consolidated*"]
 """Sub-folders, and the same weights once more in a form that transformers does not read."""
+
+
+def hub_home() -> Path:
+    """Return the folder in which the hub's library keeps its caches, without loading the library."""
+    caches = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+    return Path(os.environ.get("HF_HOME", f"{caches}/huggingface")).expanduser()
+
+
+def is_hub_model_here(repository: str) -> bool:
+    """Return whether the hub's cache has a model's files at the commit of its default branch."""
+    cache = Path(os.environ.get("HF_HUB_CACHE", hub_home() / "hub")).expanduser()
+    folder = cache / f"models--{repository.replace('/', '--')}"
+    try:
+        commit = (folder / "refs" / "main").read_text(encoding="utf-8").strip()
+        files = folder / "snapshots" / commit
+        return (files / "config.json").exists() and any(files.glob("*.safetensors"))
+    except (OSError, ValueError):
+        return False
 
 
 def is_hub_id(name: str) -> bool:
@@ -27,7 +47,9 @@ def is_hub_id(name: str) -> bool:
     return True
 
 
-def hub_snapshot(repository: str, *, revision: str | None = None) -> tuple[Path, str]:
+def hub_snapshot(
+    repository: str, *, revision: str | None = None, with_code: bool = False
+) -> tuple[Path, str]:
     """Return the folder with a hub model's files, and the commit that they are of.
 
     Parameters
@@ -36,6 +58,8 @@ def hub_snapshot(repository: str, *, revision: str | None = None) -> tuple[Path,
         The hub id, "owner/name".
     revision : str, optional
         A branch, tag or commit; the default branch where it is left out.
+    with_code : bool
+        Fetch the repository's Python files too. Nothing here runs them.
 
     Raises
     ------
@@ -52,7 +76,10 @@ def hub_snapshot(repository: str, *, revision: str | None = None) -> tuple[Path,
     try:
         with storage_errors(Path(constants.HF_HUB_CACHE)):
             folder = huggingface_hub.snapshot_download(
-                repository, revision=revision, allow_patterns=WANTED, ignore_patterns=UNWANTED
+                repository,
+                revision=revision,
+                allow_patterns=[*WANTED, *(["*.py"] if with_code else [])],
+                ignore_patterns=UNWANTED,
             )
     except StoreError as error:
         raise StoreError(

@@ -18,6 +18,7 @@ from isodepth.atomic import storage_errors
 from isodepth.errors import DownloadError, TextsError, first_line, listed, nearest_names
 from isodepth.progress import Progress, no_progress
 from isodepth.sources.downloads import POLL_SECONDS, bytes_below
+from isodepth.sources.hub import hub_home
 
 READABLE = ("parquet", "json", "csv", "text", "arrow", "cache")
 """The kinds of data files that are read; "cache" is what was read before. None runs foreign code."""
@@ -286,9 +287,7 @@ def is_hub_dataset_here(repository: str, config: str | None = None) -> bool:
 
     Looked up by the cache's folder names, without loading the library.
     """
-    caches = os.environ.get("XDG_CACHE_HOME", "~/.cache")
-    home = Path(os.environ.get("HF_HOME", f"{caches}/huggingface")).expanduser()
-    cache = Path(os.environ.get("HF_DATASETS_CACHE", home / "datasets")).expanduser()
+    cache = Path(os.environ.get("HF_DATASETS_CACHE", hub_home() / "datasets")).expanduser()
     owner, _, name = repository.partition("/")
     # as the library names its folders: camel case becomes snake case
     snake = re.sub(r"([a-z\d])([A-Z])", r"\1_\2", re.sub(r"([A-Z]+)([A-Z][a-z])", r"\1_\2", name))

@@ -14,15 +14,14 @@ import re
 from dataclasses import dataclass, field
 
 from isodepth.errors import ParameterError, UnknownNameError, listed, nearest_names
+from isodepth.notation import is_option, split_arguments, unquoted, written_options
 from isodepth.texts.controls import CONTROLS
 
 RANDOM_STRINGS = "random-strings"
 RANDOM_OPTIONS: dict[str, type] = {"length": int, "alphabet": str, "seed": int}
 MOST_NESTED = 16
-_NUMBER = re.compile(r"[0-9]{1,15}")
 _TRUNCATED = re.compile(r"truncated-to-([0-9]{1,15})-tokens")
 _CALL = re.compile(r"([a-z][a-z0-9-]*)\((.*)\)", re.DOTALL)
-_OPTION = re.compile(r"\s*([a-z_]+)\s*=(.*)", re.DOTALL)
 _HUB = re.compile(
     r"hf:(?P<repository>[^/:@\s]+/[^/:@\s]+)(?:@(?P<revision>[^/:\s]+))?(?:/(?P<config>[^/:]+))?"
     r"(?::(?P<split>[^:\[\]]+(?:\[[^\]]*\])?))?(?::(?P<column>[^:\[\]]+))?"
@@ -98,9 +97,9 @@ def taken_apart(written: str) -> HubName | RandomStringsName | ControlName | Non
     if written.count("(") > MOST_NESTED:
         raise ParameterError(f"{written[:80]}...: more than {MOST_NESTED} parentheses in one name")
     name, inside = call.groups()
-    parts = _split_arguments(inside)
+    parts = split_arguments(inside)
     if name == RANDOM_STRINGS:
-        return RandomStringsName(options=_options(name, parts, RANDOM_OPTIONS))
+        return RandomStringsName(options=written_options(name, parts, RANDOM_OPTIONS))
     truncated = _TRUNCATED.fullmatch(name)
     control = "truncated-to-n-tokens" if truncated else name
     if control not in CONTROLS:
@@ -109,7 +108,7 @@ def taken_apart(written: str) -> HubName | RandomStringsName | ControlName | Non
             f"there is no control {name!r}; controls: {listed(known)}",
             hint=f"did you mean {' or '.join(near)}?" if near else "for a file of that name: ./NAME.",
         )
-    if not parts or not parts[0].strip() or (_OPTION.fullmatch(parts[0]) and "/" not in parts[0]):
+    if not parts or not parts[0].strip() or (is_option(parts[0]) and "/" not in parts[0]):
         raise ParameterError(
             f"{written}: expected a text set as the first thing in the parentheses",
             hint=f"write {name}(news), say.",
@@ -119,12 +118,12 @@ def taken_apart(written: str) -> HubName | RandomStringsName | ControlName | Non
     if truncated:
         types.pop("n")
         fixed["n"] = int(truncated.group(1))
-    options = fixed | _options(name, parts[1:], types)
+    options = fixed | written_options(name, parts[1:], types)
     if control == "truncated-to-n-tokens" and "n" not in options:
         raise ParameterError(
             f"{written}: after how many tokens?", hint="write truncated-to-32-tokens(news), say."
         )
-    return ControlName(control=control, whole=_unquoted(parts[0].strip()), options=options)
+    return ControlName(control=control, whole=unquoted(parts[0].strip()), options=options)
 
 
 def _hub_name(written: str) -> HubName:
@@ -135,51 +134,3 @@ def _hub_name(written: str) -> HubName:
             hint="for example hf:stanfordnlp/imdb:test:text.",
         )
     return HubName(**match.groupdict())
-
-
-def _split_arguments(inside: str) -> list[str]:
-    """Return what commas separate outside quotes and parentheses."""
-    parts = [""]
-    depth, quote = 0, ""
-    for character in inside:
-        if quote:
-            quote = "" if character == quote else quote
-        elif character in "\"'":
-            quote = character
-        elif character == "," and depth == 0:
-            parts.append("")
-            continue
-        else:
-            depth += (character == "(") - (character == ")")
-        parts[-1] += character
-    return parts if inside.strip() else []
-
-
-def _unquoted(value: str) -> str:
-    quoted = len(value) >= 2 and value[0] == value[-1] and value[0] in "\"'"
-    return value[1:-1] if quoted else value
-
-
-def _options(name: str, parts: list[str], types: dict[str, type]) -> dict[str, str | int]:
-    options: dict[str, str | int] = {}
-    for part in parts:
-        match = _OPTION.fullmatch(part)
-        key = match.group(1) if match else part.strip()
-        if match is None or key not in types:
-            near = nearest_names(key, types)
-            raise ParameterError(
-                f"{name}: {part.strip()!r} is no option of it; it has {listed(list(types))}",
-                hint=f"write {near[0]}=..."
-                if near
-                else 'options are written name=value; a file name with a comma or "=" in quotes.',
-            )
-        if key in options:
-            raise ParameterError(f"{name}: {key} is given twice")
-        value = _unquoted(match.group(2).strip())
-        if types[key] is int:
-            if not _NUMBER.fullmatch(value):
-                raise ParameterError(f"{name}: {key} must be a whole number; got {value[:40]!r}")
-            options[key] = int(value)
-        else:
-            options[key] = value
-    return options
