@@ -103,6 +103,7 @@ def inspect_model(
     model: Model | str | Path,
     texts: TextSet | Sequence[str] | str | Path,
     *,
+    capture: str = "block",
     pooling: str | int = "last",
     max_tokens: int | None = None,
     chat: bool = False,
@@ -118,7 +119,7 @@ def inspect_model(
         A model, or what `load_model` takes.
     texts : TextSet, sequence of str, str or Path
         A text set, or what `load_texts` takes.
-    pooling, max_tokens, chat
+    capture, pooling, max_tokens, chat
         As in `extract`.
     n_probes : int
         How many texts to measure on, at least 2.
@@ -138,7 +139,7 @@ def inspect_model(
     if n_probes < 2:
         raise ParameterError(f"n_probes must be at least 2; got {n_probes}")
     text_set = texts if isinstance(texts, TextSet) else load_texts(texts, progress=progress)
-    options = ExtractionOptions(pooling=pooling, max_tokens=max_tokens, chat=chat)
+    options = ExtractionOptions(capture=capture, pooling=pooling, max_tokens=max_tokens, chat=chat)
     loaded = (
         model
         if isinstance(model, Model)

@@ -11,7 +11,7 @@ Nothing heavy is imported before it is needed: a rerun from the store loads neit
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -34,6 +34,9 @@ from isodepth.statistics import (
 )
 from isodepth.store import ResumableArray, Store, content_key
 from isodepth.texts import ParallelTexts, TextSet, load_parallel_texts, load_texts
+
+if TYPE_CHECKING:
+    from isodepth.activations import Extraction
 
 STORED_K = 100
 """Neighbors kept per text, if there are as many: any k up to this needs no model."""
@@ -81,7 +84,8 @@ def compare(
     chat : bool, "left" or "right"
         Wrap the texts as a user's turn: for both models, or one; see `extract`.
     loading : LoadingOptions, optional
-        How to load models whose names do not say otherwise; see `load_model`.
+        How to load models whose names do not say otherwise; see `load_model`. Model objects are as they
+        are.
     metric : str
         See `nearest_neighbors`.
     measure : str
@@ -341,7 +345,7 @@ class _Job:
         extraction = prepare_extraction(model, self.texts, self.options)
         self.progress(f"checking {source.name} on some of the texts", 1, 1, "steps")
         (shape,) = extraction.shapes
-        if array is None or array.shape != shape:
+        if array is None or array.shape != shape or _read_otherwise(array, extraction):
             array = self.store.begin(
                 "activations",
                 key,
@@ -359,6 +363,14 @@ class _Job:
         for rows, (values,) in extraction.batches(missing=array.missing, progress=self.progress):
             array.write(rows, values)
         return array
+
+
+def _read_otherwise(array: ResumableArray, extraction: "Extraction") -> bool:
+    """Return whether an unfinished extraction was read on another device, or in other batches."""
+    before, now = array.manifest["provenance"], extraction.provenance()
+    return any(before.get(key) != now[key] for key in ("device", "token_budget", "attention")) or (
+        before.get("contract", {}).get("batching") != now["contract"]["batching"]
+    )
 
 
 def _matrix(

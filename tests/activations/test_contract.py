@@ -3,6 +3,7 @@
 import json
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -307,7 +308,7 @@ def test_a_model_that_mixes_from_the_start_is_taken_for_what_it_is(llama_folder:
     body.layers[3].register_forward_hook(
         lambda module, inputs, output: output + 0.5 * output.mean(dim=1, keepdim=True)
     )
-    model = as_model(body, tiny_models.tiny_tokenizer(), name="mixing")
+    model = as_model(body, tiny_models.tiny_tokenizer(), name="mixing", digest="mixing")
     assert not model.is_causal
 
 
@@ -513,3 +514,63 @@ def test_relative_difference_is_the_distance_over_the_norm(rng: np.random.Genera
     zero = np.zeros((2, 3), dtype=np.float32)
     assert (relative_difference(zero, zero) == 0).all()
     assert float(relative_difference(zero[0], zero[0])) == 0  # a single vector
+
+
+def test_what_else_the_run_reads_is_measured_in_batches_too(llama_folder: Path) -> None:
+    model = load_model(llama_folder)
+
+    leaked: list[torch.Tensor | float] = []
+
+    def leak(module: torch.nn.Module, inputs: Any, output: torch.Tensor) -> torch.Tensor:
+        is_proof = output.shape[:2] == (2, 5)  # not yet of a batch
+        leaked[:] = [0.0 if is_proof else 0.1 * (output.shape[0] - 1) * output]
+        return output + leaked[0]
+
+    # the block takes it back, so that its own output tells nothing
+    model.blocks[2].mlp.register_forward_hook(leak)
+    model.blocks[2].register_forward_hook(lambda module, inputs, output: output - leaked[0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        plain = prepare_extraction(model, TextSet.of(TEXTS), ExtractionOptions())
+    assert plain.contract.batching == "padded"
+    with pytest.warns(BatchingWarning):
+        found = prepare_extraction(model, TextSet.of(TEXTS), ExtractionOptions(capture="mlp"))
+    assert found.contract.batching == "single"
+    assert found.contract.single.shape[0] == model.n_layers
+
+
+def test_two_threads_may_read_with_one_model_object(llama_folder: Path) -> None:
+    model = load_model(llama_folder)
+    expected = {capture: extract(model, TEXTS, capture=capture).values for capture in ("block", "mlp")}
+
+    def read(capture: str) -> list[float]:
+        return [
+            largest_relative_difference(
+                extract(model, TEXTS, capture=capture).values, expected[capture]
+            )
+            for _ in range(5)
+        ]
+
+    with ThreadPoolExecutor(2) as executor:
+        differences = [*executor.map(read, ("block", "mlp"))]
+    assert np.max(differences) < 1e-5
+
+
+def test_a_block_that_runs_twice_or_not_at_all_while_reading_is_refused(llama_folder: Path) -> None:
+    texts = tiny_models.texts_of([3, 17, 7])
+    model = load_model(llama_folder)
+    forward = model.blocks[1].forward
+    model.blocks[1].forward = lambda hidden, **named: forward(
+        model.blocks[3](hidden, **named) if hidden.shape[1] > 5 else hidden, **named
+    )
+    with pytest.raises(ActivationsError, match=r"block 4 \(block\) ran twice in a pass"):
+        extract(model, texts)
+    model = load_model(llama_folder)
+
+    class Passing(torch.nn.Module):
+        def forward(self, hidden: torch.Tensor, **named: Any) -> torch.Tensor:
+            return hidden
+
+    model.body.layers[2] = Passing()
+    with pytest.raises(ActivationsError, match=r"block 3 \(block\) did not run in a pass"):
+        extract(model, texts)

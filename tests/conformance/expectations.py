@@ -42,7 +42,7 @@ FIRST_POSITIONS_KEPT_FREE = {"roberta": 1, "xlm-roberta": 1, "mpnet": 2}
 
 NOT_ALONE = "consists of"
 PASSED_OVER = "text does not pass through block"
-NOT_ADDED = "is not what they add to the residual stream"
+NOT_ADDED = "is not what it adds to the residual stream"
 _NO_ATTENTION = {
     # Mamba and attention side by side; an MLP or experts alone; a whole transformer besides a Mamba
     NOT_ALONE: "falcon_h1 nemotron_h zamba zamba2 bert roberta xlm-roberta electra mpnet deberta-v2",

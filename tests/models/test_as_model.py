@@ -12,9 +12,9 @@ import torch
 import transformers
 
 import tiny_models
-from isodepth import extract, load_model
+from isodepth import compare, extract, load_model
 from isodepth.errors import ModelError
-from isodepth.models import as_model, load_tokenizer
+from isodepth.models import as_model, load_tokenizer, resolve_model
 
 TEXTS = tiny_models.texts_of([3, 7, 13, 23])
 
@@ -238,3 +238,152 @@ def test_wrapping_prints_nothing_and_leaves_no_hooks(
     for module in model.modules():
         assert not module._forward_hooks
         assert not module._forward_pre_hooks
+
+
+@pytest.mark.parametrize(
+    "module", [torch.nn.Linear(13, 13), torch.nn.ModuleList([torch.nn.Linear(13, 13)])]
+)
+def test_a_bare_module_is_refused(module: torch.nn.Module) -> None:
+    kind = type(module).__name__
+    with pytest.raises(ModelError) as caught:
+        as_model(module.eval(), tiny_models.tiny_tokenizer(), name="mine")
+    assert caught.value.message == f"mine ({kind}) is no transformers model"
+    assert "isodepth reads decoder language models" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(("tokenizer", "kind"), [(None, "NoneType"), ("gpt2", "str")])
+def test_what_is_no_tokenizer_is_refused(tokenizer: Any, kind: str, llama_folder: Path) -> None:
+    for digest in (None, "given"):
+        with pytest.raises(ModelError) as caught:
+            as_model(whole(llama_folder), tokenizer, name="mine", digest=digest)
+        assert caught.value.message == f"mine: expected a transformers tokenizer; got {kind}"
+        assert caught.value.hint == "pass the tokenizer that the model was trained with."
+
+
+# what the weights do not tell
+
+
+def forward_hook(model: Any) -> None:
+    model.model.layers[2].register_forward_hook(lambda module, inputs, output: 2 * output)
+
+
+def forward_pre_hook(model: Any) -> None:
+    model.model.layers[2].register_forward_pre_hook(lambda module, inputs: None)
+
+
+def replaced_forward(model: Any) -> None:
+    layer = model.model.layers[2]
+    original = layer.forward
+    layer.forward = lambda *given, **named: 2 * original(*given, **named)
+
+
+@pytest.mark.parametrize("change", [forward_hook, forward_pre_hook, replaced_forward])
+def test_what_is_put_onto_a_model_must_be_identified_by_who_did_it(
+    change: Callable[[Any], None], llama_folder: Path
+) -> None:
+    model, tokenizer = whole(llama_folder), load_tokenizer(llama_folder)
+    change(model)
+    with pytest.raises(ModelError) as caught:
+        as_model(model, tokenizer, name="mine")
+    assert caught.value.message == (
+        "mine: hooks or a replaced forward function stand on model.layers.2, so the weights do not "
+        "identify what it computes"
+    )
+    assert caught.value.hint == (
+        "pass as_model(..., digest=...) with a text that identifies model and changes."
+    )
+    assert as_model(model, tokenizer, name="mine", digest="doubled").digest == "doubled"
+
+
+def test_a_hook_on_the_model_itself_is_told_as_such(llama_folder: Path) -> None:
+    model = whole(llama_folder)
+    model.register_forward_hook(lambda module, inputs, output: output)
+    with pytest.raises(ModelError, match="function stand on the model itself, so the weights"):
+        digest_of(model)
+
+
+def test_hooks_of_transformers_and_peft_are_theirs(lora_folder: Path, llama_folder: Path) -> None:
+    model, adapted = whole(llama_folder), with_adapter(llama_folder, lora_folder)
+    before = digest_of(model), digest_of(adapted)
+    for one in (model, adapted):
+        one.enable_input_require_grads()
+        assert any(part._forward_hooks for part in one.modules())
+    assert (digest_of(model), digest_of(adapted)) == before
+
+
+def test_a_buffer_that_is_not_saved_changes_the_digest(llama_folder: Path) -> None:
+    model = whole(llama_folder)
+    before = digest_of(model)
+    assert "model.rotary_emb.inv_freq" not in model.state_dict()
+    with torch.no_grad():
+        model.get_buffer("model.rotary_emb.inv_freq").mul_(0.5)
+    assert digest_of(model) != before
+
+
+def test_how_much_a_tokenizer_takes_changes_the_digest(llama_folder: Path) -> None:
+    model, tokenizer = whole(llama_folder), tiny_models.tiny_tokenizer()
+    before = digest_of(model, tokenizer)
+    tokenizer.model_max_length = 53
+    assert digest_of(model, tokenizer) != before
+
+
+def test_what_a_call_of_the_tokenizer_leaves_behind_does_not_change_the_digest(
+    llama_folder: Path,
+) -> None:
+    model, tokenizer = whole(llama_folder), tiny_models.tiny_tokenizer()
+    before = digest_of(model, tokenizer)
+    tokenizer(TEXTS, padding="max_length", truncation=True, max_length=5)
+    assert tokenizer.backend_tokenizer.truncation is not None
+    assert tokenizer.backend_tokenizer.padding is not None
+    assert digest_of(model, tokenizer) == before
+
+
+@pytest.mark.parametrize("how", ["no_grad", "optimizer", "load_state_dict", "buffer"])
+def test_weights_changed_afterwards_are_refused_until_identified_anew(
+    how: str, llama_folder: Path
+) -> None:
+    given, tokenizer = whole(llama_folder), load_tokenizer(llama_folder)
+    model = as_model(given, tokenizer, name="mine")
+    assert resolve_model(model).digest == model.digest
+    weight = given.get_parameter("model.layers.3.mlp.up_proj.weight")
+    if how == "no_grad":
+        nudge(given, "model.layers.3.mlp.up_proj.weight")
+    elif how == "optimizer":
+        weight.grad = torch.ones_like(weight)
+        torch.optim.SGD([weight], lr=0.1).step()
+    elif how == "load_state_dict":
+        given.load_state_dict({name: 2 * values for name, values in given.state_dict().items()})
+    else:
+        given.get_buffer("model.rotary_emb.inv_freq").mul_(0.5)
+    for read in (lambda: resolve_model(model), lambda: compare(model, llama_folder, TEXTS, k=1)):
+        with pytest.raises(ModelError) as caught:
+            read()
+        assert caught.value.message == ("mine: it was changed since as_model() identified it")
+        assert "call as_model() again" in str(caught.value.hint)
+    again = as_model(given, tokenizer, name="mine")
+    assert again.digest != model.digest
+    assert resolve_model(again).digest == again.digest
+
+
+def test_extracting_from_changed_weights_is_refused_too(llama_folder: Path) -> None:
+    given = whole(llama_folder)
+    model = as_model(given, load_tokenizer(llama_folder), name="mine")
+    nudge(given, "model.layers.3.mlp.up_proj.weight")
+    with pytest.raises(ModelError, match="mine: it was changed since as_model"):
+        extract(model, TEXTS)
+
+
+def test_reading_a_model_does_not_count_as_changing_it(llama_folder: Path) -> None:
+    model = as_model(whole(llama_folder), load_tokenizer(llama_folder), name="mine")
+    extract(model, TEXTS)
+    compare(model, llama_folder, TEXTS, k=1)
+    assert resolve_model(model).digest == model.digest
+
+
+def test_a_model_in_float64_reads_as_in_float32_but_for_rounding(llama_folder: Path) -> None:
+    tokenizer = load_tokenizer(llama_folder)
+    double = as_model(whole(llama_folder).double(), tokenizer, name="mine")
+    assert double.provenance["dtype"] == "float64"
+    assert double.is_causal
+    found, expected = extract(double, TEXTS).values, extract(load_model(llama_folder), TEXTS).values
+    assert 0 < tiny_models.largest_relative_difference(found, expected) < 1e-4

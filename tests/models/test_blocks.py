@@ -206,8 +206,85 @@ def test_lists_that_take_turns_are_not_taken_for_blocks() -> None:
         return hidden
 
     body = Net(run, attentions=sums(3), norms=sums(3))
-    with pytest.raises(ModelError, match="several lists run as decoder blocks do: attentions, "):
+    with pytest.raises(ModelError, match="no decoder blocks found") as caught:
         found_in(body, 3)
+    for path in ("attentions", "norms"):
+        assert f"{path} (3 modules, run 1 time, returning [1, 5, 13])" in caught.value.message
+
+
+def test_of_several_fitting_lists_side_by_side_the_blocks_cannot_be_told() -> None:
+    def run(net: Any, hidden: torch.Tensor) -> torch.Tensor:
+        for block in (*net.lower, *net.upper):
+            hidden = block(hidden)
+        return hidden
+
+    body = Net(run, lower=sums(3), upper=sums(3))
+    with pytest.raises(ModelError, match="several lists run as decoder blocks do: lower, upper; "):
+        found_in(body, 3)
+
+
+class Stack(torch.nn.Module):
+    """Blocks one level further in."""
+
+    def __init__(self, n_layers: int) -> None:
+        super().__init__()
+        self.layers = torch.nn.ModuleList(sums(n_layers))
+
+
+def test_norms_of_what_each_block_returns_are_not_taken_for_the_blocks_further_in() -> None:
+    def run(net: Any, hidden: torch.Tensor) -> torch.Tensor:
+        for block, norm in zip(net.stack[0].layers, net.norms, strict=True):
+            hidden = block(hidden)
+            norm(hidden)  # as for an exit at this depth; nothing passes it on
+        return hidden
+
+    body = Net(run, stack=[Stack(3)], norms=[torch.nn.LayerNorm(WIDTH) for _ in range(3)])
+    found = found_in(body, 3)
+    assert (found.path, found.width, found.skipped) == ("stack.0.layers", WIDTH, ())
+    assert same(found.blocks, body.get_submodule("stack.0.layers"))
+
+
+@pytest.mark.parametrize("factor", [0.5, 4.0])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_hidden_state_may_be_scaled_between_blocks(factor: float, dtype: torch.dtype) -> None:
+    def run(net: Any, hidden: torch.Tensor) -> torch.Tensor:
+        for number, block in enumerate(net.layers):
+            hidden = block(hidden)
+            if number % 2 == 0:
+                hidden = hidden * factor
+        return hidden
+
+    body = Net(run, layers=sums(5)).to(dtype)
+    assert same(found_in(body, 5).blocks, body.get_submodule("layers"))
+
+
+@pytest.mark.parametrize(
+    "between",
+    [lambda hidden: hidden + 0.1, torch.relu, lambda hidden: hidden.roll(1, dims=-1)],
+    ids=["shifted", "rectified", "permuted"],
+)
+def test_anything_else_between_blocks_is_refused(between: Any) -> None:
+    def run(net: Any, hidden: torch.Tensor) -> torch.Tensor:
+        for block in net.layers:
+            hidden = between(block(hidden))
+        return hidden
+
+    with pytest.raises(ModelError, match=r"found layers \(3 modules, run 1 time, returning"):
+        found_in(Net(run, layers=sums(3)), 3)
+
+
+def test_blocks_that_take_the_hidden_state_by_name_behind_other_inputs_are_found() -> None:
+    class Named(Sum):
+        def forward(self, mask: torch.Tensor, *, hidden_states: torch.Tensor) -> torch.Tensor:
+            return super().forward(hidden_states)
+
+    def run(net: Any, hidden: torch.Tensor) -> torch.Tensor:
+        for block in net.layers:
+            hidden = block(torch.ones(1, 5), hidden_states=hidden)
+        return hidden
+
+    body = Net(run, layers=[Named() for _ in range(3)])
+    assert same(found_in(body, 3).blocks, body.get_submodule("layers"))
 
 
 def test_an_xlms_attentions_are_not_taken_for_its_blocks() -> None:
@@ -215,8 +292,10 @@ def test_an_xlms_attentions_are_not_taken_for_its_blocks() -> None:
     body = transformers.XLMModel(config)
     lists = ("attentions", "layer_norm1", "ffns", "layer_norm2")  # its blocks, taken apart
     assert {len(body.get_submodule(path)) for path in lists} == {3}  # type: ignore[arg-type]
-    with pytest.raises(ModelError, match="several lists run as decoder blocks do: attentions, "):
+    with pytest.raises(ModelError, match="no decoder blocks found") as caught:
         found_in(body, 3)
+    for path in lists:
+        assert f"{path} (3 modules, run 1 time, returning [1, 5, 26])" in caught.value.message
 
 
 def test_blocks_left_out_of_the_pass_are_named_where_their_number_is_stated() -> None:
@@ -312,7 +391,7 @@ def test_finding_leaves_no_hooks_behind_even_where_it_fails() -> None:
         raise ZeroDivisionError
 
     whole, failing = Net(layers=sums(3)), Net(fail, layers=sums(3))
-    sees_only_earlier(whole, found_in(whole, 3))
+    is_causal(whole, 3)
     with pytest.raises(ModelError):
         found_in(failing, 3)
     for body in (whole, failing):
@@ -324,8 +403,12 @@ def test_finding_leaves_no_hooks_behind_even_where_it_fails() -> None:
 # causal or not
 
 
+def is_causal(body: torch.nn.Module, n_layers: int, *, is_exact: bool = True) -> bool:
+    return sees_only_earlier(body, found_in(body, n_layers), name="tiny", is_exact=is_exact)
+
+
 @pytest.mark.parametrize(
-    ("name", "is_causal"),
+    ("name", "expected"),
     [
         *((entry.name, False) for entry in tiny_architectures.ENCODERS),
         *(
@@ -337,21 +420,67 @@ def test_finding_leaves_no_hooks_behind_even_where_it_fails() -> None:
 )
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_decoders_see_only_earlier_tokens_and_encoders_see_later_ones(
-    name: str, is_causal: bool, dtype: torch.dtype
+    name: str, expected: bool, dtype: torch.dtype
 ) -> None:
     architecture = tiny_architectures.ARCHITECTURES[name]
-    assert is_causal == ("encoder" not in architecture.kinds)
+    assert expected == ("encoder" not in architecture.kinds)
     body = tiny_architectures.made(name, dtype=dtype)
-    found = found_in(body, architecture.n_layers)
-    assert sees_only_earlier(body, found) is is_causal
+    exact = dtype == torch.float32
+    assert is_causal(body, architecture.n_layers, is_exact=exact) is expected
+
+
+class Mean(torch.nn.Module):
+    """A block that adds the mean over all tokens."""
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        return hidden + hidden.mean(dim=1, keepdim=True)
+
+
+class Noisy(torch.nn.Module):
+    """A block that gives another result in every second pass, relatively by so much."""
+
+    def __init__(self, noise: float) -> None:
+        super().__init__()
+        self.noise, self.n_passes = noise, 0
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        self.n_passes += 1
+        return hidden * (1 + self.noise * (self.n_passes % 2))
 
 
 def test_a_block_that_averages_over_all_tokens_sees_later_ones() -> None:
-    class Mean(torch.nn.Module):
-        def forward(self, hidden: torch.Tensor) -> torch.Tensor:
-            return hidden + hidden.mean(dim=1, keepdim=True)
+    for is_exact in (True, False):
+        assert is_causal(Net(layers=sums(3)), 3, is_exact=is_exact)
+    assert not is_causal(Net(layers=[*sums(2), Mean()]), 3, is_exact=True)
 
-    causal = Net(layers=sums(3))
-    assert sees_only_earlier(causal, found_in(causal, 3))
-    mixing = Net(layers=[*sums(2), Mean()])
-    assert not sees_only_earlier(mixing, found_in(mixing, 3))
+
+def test_noise_as_of_8_bits_is_no_look_ahead_but_in_exact_numbers_it_is() -> None:
+    body = Net(layers=[*sums(2), Noisy(3e-2)])
+    assert is_causal(body, 3, is_exact=False)
+    assert not is_causal(body, 3, is_exact=True)
+
+
+def test_a_change_between_that_of_decoders_and_of_encoders_cannot_be_told() -> None:
+    body = Net(layers=[*sums(2), Noisy(7e-2)])
+    with pytest.raises(ModelError, match="cannot be told in this number format") as caught:
+        is_causal(body, 3, is_exact=False)
+    assert caught.value.message.startswith("tiny (Net): whether tokens see later ones cannot be told")
+    assert caught.value.message.endswith("changes those before by 7.0e-02") or (
+        caught.value.message.endswith("changes those before by 6.5e-02")
+    )
+    assert caught.value.hint == "use --dtype float32 without --quantization."
+    assert not is_causal(body, 3, is_exact=True)
+
+
+@pytest.mark.parametrize("is_exact", [True, False])
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_activations_that_are_not_finite_are_no_matter_of_causality(
+    value: float, is_exact: bool
+) -> None:
+    body = Net(layers=sums(3))
+    with torch.no_grad():
+        body.get_parameter("layers.1.linear.weight").fill_(value)
+    with pytest.raises(ModelError) as caught:
+        is_causal(body, 3, is_exact=is_exact)
+    assert caught.value.message == "tiny (Net): NaN or infinite activations on 5 tokens"
+    assert "try --dtype float32 or bfloat16" in str(caught.value.hint)

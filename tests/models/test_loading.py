@@ -361,8 +361,8 @@ def test_weights_on_disk_are_read_right_and_by_one_worker(
     from isodepth.activations import extraction
 
     n_workers: list[int] = []
-    threads = extraction._threads
-    monkeypatch.setattr(extraction, "_threads", lambda n: (n_workers.append(n), threads(n))[1])
+    threads = extraction.worker_threads
+    monkeypatch.setattr(extraction, "worker_threads", lambda n: (n_workers.append(n), threads(n))[1])
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
     texts = tiny_models.texts_of([3, 5, 7, 11, 13, 17])
     plain = load_model(llama_folder)
@@ -387,7 +387,7 @@ def test_weights_on_disk_cannot_be_identified_without_a_digest(
     model = offloaded_llama(llama_folder, tmp_path / "disk")
     with pytest.raises(ModelError, match=r"the weights .* are not in memory") as caught:
         as_model(model, load_tokenizer(llama_folder), name="on disk")
-    assert caught.value.hint == "pass a digest that identifies it."
+    assert caught.value.hint == "pass as_model(..., digest=...) with a text that identifies it."
 
 
 # encoders

@@ -125,3 +125,23 @@ def test_an_adapter_on_a_base_with_code_needs_the_flag_too(
     texts = tiny_models.texts_of([3, 7, 13])
     expected = extract(load_model(lora_folder), texts).values
     np.testing.assert_array_equal(extract(model, texts).values, expected)
+
+
+def test_code_that_knows_the_model_with_its_head_only_loads_too(
+    homemade: Path, llama_folder: Path
+) -> None:
+    tiny_models.edited_json(
+        homemade / "config.json",
+        auto_map={
+            "AutoConfig": "homemade.HomemadeConfig",
+            "AutoModelForCausalLM": "homemade.HomemadeForCausalLM",
+        },
+    )
+    with pytest.raises(ModelError, match="homemade: .* cannot load") as caught:
+        load_model(homemade)
+    assert "--trust-remote-code" in str(caught.value.hint)
+    model = load_model(homemade, trust_remote_code=True)
+    assert model.provenance["architecture"] == "LlamaModel"  # what is inside, without the head
+    texts = tiny_models.texts_of([3, 7, 13])
+    expected = extract(load_model(llama_folder), texts).values
+    np.testing.assert_array_equal(extract(model, texts).values, expected)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import tiny_models
-from isodepth import extract, load_model
+from isodepth import as_model, extract, load_model
 from isodepth.activations import ExtractionOptions, prepare_extraction
 from isodepth.activations.batching import BATCHINGS
 from isodepth.errors import MissingPackageError
@@ -132,3 +132,52 @@ def test_without_peft_the_extra_is_named(lora_folder: Path, monkeypatch: pytest.
     with pytest.raises(MissingPackageError, match="peft is not installed") as caught:
         load_model(lora_folder)
     assert caught.value.hint == "pip install 'isodepth[adapters]' brings it."
+
+
+@pytest.fixture(scope="module")
+def saved_quantized(
+    quantized: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
+    """Folders that hold the quantized weights themselves."""
+    folders = {}
+    for kind, model in quantized.items():
+        folders[kind] = tmp_path_factory.mktemp("quantized") / f"saved-{kind}"
+        with tiny_models.quietly():
+            model.body.save_pretrained(folders[kind])
+            model.tokenizer.save_pretrained(folders[kind])
+    return folders
+
+
+@pytest.mark.parametrize("kind", QUANTIZATIONS)
+def test_a_folder_of_quantized_weights_says_so_and_is_read_as_a_decoder(
+    kind: str, saved_quantized: dict[str, Path], quantized: dict[str, Any]
+) -> None:
+    model = load_model(saved_quantized[kind])
+    assert model.provenance["quantization"] == f"bitsandbytes {kind}"
+    assert model.provenance["is_exact"] is False
+    assert model.is_causal
+    assert model.digest != quantized[kind].digest
+    texts = tiny_models.texts_of([3, 5, 7, 11, 13, 17])
+    found, expected = extract(model, texts).values, extract(quantized[kind], texts).values
+    assert cosines(found, expected).min() > 0.99
+
+
+@pytest.mark.parametrize("kind", QUANTIZATIONS)
+def test_a_quantized_object_says_so_and_is_read_as_a_decoder(
+    kind: str, quantized: dict[str, Any]
+) -> None:
+    loaded = quantized[kind]
+    model = as_model(loaded.body, loaded.tokenizer, name="mine")
+    assert model.provenance["quantization"] == f"bitsandbytes {kind}"
+    assert model.provenance["is_exact"] is False
+    assert model.is_causal
+    texts = tiny_models.texts_of([3, 5, 7, 11, 13, 17])
+    np.testing.assert_array_equal(extract(model, texts).values, extract(loaded, texts).values)
+    other = quantized[{"8bit": "4bit", "4bit": "8bit"}[kind]]
+    assert model.digest != as_model(other.body, other.tokenizer, name="mine").digest
+
+
+def test_whole_weights_are_exact_and_not_quantized(wide_folder: Path) -> None:
+    for dtype, is_exact in (("float32", True), ("bfloat16", False)):
+        provenance = load_model(wide_folder, dtype=dtype).provenance
+        assert (provenance["quantization"], provenance["is_exact"]) == (None, is_exact)

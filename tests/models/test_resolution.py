@@ -452,6 +452,111 @@ def test_whether_an_adapted_model_has_a_chat_template_is_seen_where_its_tokenize
     assert has_chat_template(resolve_model(folder)) is True
 
 
+def recorded_hub(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, commit: str = "c0ffee"
+) -> list[tuple[str, str | None]]:
+    """Let every hub repository hold this folder; return the list of what is asked for."""
+    asked: list[tuple[str, str | None]] = []
+
+    def snapshot(repository: str, *, revision: str | None, with_code: bool) -> tuple[Path, str]:
+        del with_code
+        asked.append((repository, revision))
+        return folder, commit
+
+    monkeypatch.setattr("isodepth.models.resolution.hub_snapshot", snapshot)
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("written", "revision"),
+    [
+        ("isodepth-tests/lora-9437@v1", "v1"),
+        ("isodepth-tests/lora-9437(revision=v1)", "v1"),
+        ("isodepth-tests/lora-9437", None),
+    ],
+)
+def test_an_adapter_on_the_hub_may_be_at_a_revision(
+    written: str,
+    revision: str | None,
+    lora_folder: Path,
+    llama_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = recorded_hub(monkeypatch, lora_folder)
+    source = resolve_model(llama_folder, adapter=written)
+    assert asked == [("isodepth-tests/lora-9437", revision)]
+    assert source.adapter is not None
+    assert source.adapter.location == lora_folder
+    assert source.adapter.weights_digest == "hub:isodepth-tests/lora-9437@c0ffee"
+    if "(" not in written:
+        assert resolve_model(f"{llama_folder}(adapter={written})").digest == source.digest
+    assert load_model(source).n_layers == 5
+
+
+@pytest.mark.parametrize("option", ["dtype=bfloat16", "quantization=4bit", "adapter=./x"])
+def test_an_adapters_name_takes_no_options_but_its_revision(
+    option: str, lora_folder: Path, llama_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded_hub(monkeypatch, lora_folder)
+    with pytest.raises((ModelError, ParameterError)):
+        resolve_model(llama_folder, adapter=f"isodepth-tests/lora-9437({option})")
+
+
+def test_an_adapter_that_is_a_path_object_is_never_taken_for_a_hub_id(
+    here: Path, lora_folder: Path, llama_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = recorded_hub(monkeypatch, lora_folder)
+    with pytest.raises(UnknownNameError, match="no model is called 'owner/lora'"):
+        resolve_model(llama_folder, adapter=Path("owner/lora"))
+    assert asked == []
+
+
+def test_where_a_gated_model_cannot_be_fetched_access_is_named(here: Path) -> None:
+    gated = next(
+        name
+        for name, entry in MODELS.items()
+        if not isinstance(entry.weights, GgufWeights) and getattr(entry.weights, "is_gated", False)
+    )
+    with pytest.raises(DownloadError) as caught:
+        resolve_model(gated)
+    assert str(caught.value.hint).startswith(
+        f"{gated} is gated: ask for access on its page on the hub, then log in with 'hf auth login'. "
+    )
+    assert "local transformers folder" in str(caught.value.hint)
+    with pytest.raises(DownloadError) as caught:
+        resolve_model("isodepth-tests/absent-9437")
+    assert "gated" not in str(caught.value.hint)
+
+
+def test_an_adapters_folder_may_hold_the_configuration_of_its_base(
+    lora_folder: Path, llama_folder: Path, copied: Copied
+) -> None:
+    folder = copied(lora_folder)
+    shutil.copy(llama_folder / "config.json", folder)
+    source = resolve_model(folder)
+    assert source.name == "tiny-llama + tiny-lora"
+    assert source.location == llama_folder
+    assert source.adapter is not None
+    assert source.adapter.location == folder
+    assert load_model(source).n_layers == 5
+    assert resolve_model(llama_folder, adapter=folder).digest == source.digest
+
+
+@pytest.mark.parametrize("weights", ["model.safetensors", "model-00001-of-00002.safetensors"])
+def test_a_folder_of_both_a_model_and_an_adapter_is_refused(
+    weights: str, lora_folder: Path, llama_folder: Path, copied: Copied
+) -> None:
+    folder = copied(lora_folder)
+    shutil.copy(llama_folder / "config.json", folder)
+    shutil.copy(llama_folder / "model.safetensors", folder / weights)
+    for resolve in (lambda: resolve_model(folder), lambda: resolve_model(llama_folder, adapter=folder)):
+        with pytest.raises(
+            ModelError, match=r"holds both a model \(config.json\) and an adapter"
+        ) as caught:
+            resolve()
+        assert caught.value.hint == "put one of them into a folder of its own."
+
+
 # models in memory
 
 

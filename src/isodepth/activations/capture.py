@@ -141,6 +141,16 @@ class BlockReader:
         if run is not None:  # else it is a forward pass that is not ours
             if hidden.ndim == 2:  # some MLPs are given all tokens of all texts in one row
                 hidden = hidden.reshape(*run.shape, -1)
+            expected = (*run.shape, self.model.width)
+            if tuple(hidden.shape) != expected:
+                raise ActivationsError(
+                    f"{self.model.name}: expected (texts, tokens, units) = {expected} from "
+                    f"block {layer + 1} ({source}); got {tuple(hidden.shape)}"
+                )
+            if any(key[:2] == (source, layer) for key in run.pooled):
+                raise ActivationsError(
+                    f"{self.model.name}: block {layer + 1} ({source}) ran twice in a pass"
+                )
             for pooling in self._wanted[source]:
                 run.pooled[source, layer, pooling] = self._pools[pooling](hidden, run.counted)
 
@@ -200,7 +210,10 @@ class BlockReader:
         for layer in range(self.model.n_layers):
             found = run.pooled.get((source, layer, pooling))
             if found is None:
-                assert layer in self.model.skipped_blocks
+                if layer not in self.model.skipped_blocks:
+                    raise ActivationsError(
+                        f"{self.model.name}: block {layer + 1} ({source}) did not run in a pass"
+                    )
                 found = layers[-1] if layers else run.pooled["embedding", -1, pooling]
             layers.append(found)
         if reading.capture == "final_norm":
@@ -245,7 +258,7 @@ class BlockReader:
                 )
             except Exception as error:
                 # it is a stranger's forward function; it may raise anything
-                if is_out_of_memory(error):
+                if is_out_of_memory(error) or isinstance(error, ActivationsError):
                     raise
                 raise ActivationsError(
                     f"{self.model.name} ({type(body).__name__}) fails on a batch of {rows:,} texts of "

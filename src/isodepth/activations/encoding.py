@@ -17,9 +17,18 @@ from typing import Any
 
 import numpy as np
 
-from isodepth.activations.chat import FIXED_DATE, chat_ids, template_frame, template_sha256
+from isodepth.activations.chat import (
+    FIXED_DATE,
+    chat_ids,
+    refuse_no_template,
+    template_frame,
+    template_sha256,
+)
 from isodepth.errors import TextsError, listed
 from isodepth.models.transformers_calls import quiet_transformers
+
+CHUNK = 1024
+"""Texts that are held as lists of Python integers at a time; those take ten times what arrays take."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +56,8 @@ class EncodedTexts:
         The token that ends most texts.
     last_token_share : float
         The share of texts that it ends, in (0, 1].
-    last_token_is_special : bool
-        Whether it is one of the tokenizer's special tokens.
+    special_ending : str or None
+        The special token that all texts ended in before they were cut; None where they did not.
     chat : mapping or None
         The chat template that the texts stand in: its sha256, the tokens behind the text, the date that
         it was told. None where they are read as they are.
@@ -64,7 +73,7 @@ class EncodedTexts:
     n_in_front: int = 0
     last_token: str = ""
     last_token_share: float = 0.0
-    last_token_is_special: bool = False
+    special_ending: str | None = None
     chat: Mapping[str, Any] | None = None
 
     @property
@@ -142,52 +151,59 @@ def encode_texts(
     ending: list[int] = []
     n_in_front = 0
     wrapping: dict[str, Any] | None = None
+    truncated: list[int] = []
+    empty: list[int] = []
+    read: dict[bytes, list[int]] = {}
+    ends_before_cuts: set[int] = set()
     with quiet_transformers():  # it would advise on lengths that are cut right here
-        plain = {"padding": False, "truncation": False}
-        bare = tokenizer(order, add_special_tokens=False, **plain)["input_ids"]
-        without = [text for one, text in zip(bare, order, strict=True) if not one]
-        if without:
-            empty = sorted(row + 1 for text in without for row in distinct[text])
-            raise TextsError(
-                f"{name}: its tokenizer makes no tokens of text {listed(empty)} (rows count from 1)",
-                hint="remove these rows: a text without tokens has no last token.",
-            )
         if chat:
-            whole = chat_ids(order, tokenizer, name=name)
+            refuse_no_template(bool(tokenizer.chat_template), name)
             n_in_front, ending = template_frame(tokenizer, name=name)
             wrapping = {
                 "sha256": template_sha256(tokenizer),
                 "tokens_behind_the_text": tokenizer.convert_ids_to_tokens(ending),
                 "date": FIXED_DATE.isoformat(),
             }
-        else:
-            full = tokenizer(order, add_special_tokens=True, padding=False, truncation=False)[
-                "input_ids"
+        for start in range(0, len(order), CHUNK):
+            chunk = order[start : start + CHUNK]
+            bare = _token_ids(chunk, tokenizer, special=False)
+            empty += [
+                row for one, text in zip(bare, chunk, strict=True) if not one for row in distinct[text]
             ]
-            prefix, suffix = _special_tokens(full, bare)
-            n_in_front = len(prefix)
-            whole = full
-            if keeps_suffix:
-                ending = suffix
+            if empty:
+                continue  # all of them are to be named
+            if chat:
+                whole = chat_ids(chunk, tokenizer, name=name)
             else:
-                whole = [
-                    _without_suffix(one, prefix, text, suffix)
-                    for one, text in zip(full, bare, strict=True)
-                ]
-    if limit is not None and limit <= len(ending):
+                whole = _token_ids(chunk, tokenizer, special=True)
+                if start == 0:
+                    prefix, suffix = _special_tokens(whole, bare)
+                    n_in_front = len(prefix)
+                    ending = suffix if keeps_suffix else []
+                if not keeps_suffix:
+                    whole = [
+                        _without_suffix(one, prefix, text, suffix)
+                        for one, text in zip(whole, bare, strict=True)
+                    ]
+            if limit is not None and limit <= len(ending):
+                raise TextsError(
+                    f"{name}: {limit:,} tokens leave no room for a text before the {len(ending):,} "
+                    f"tokens that the {'chat template' if chat else 'tokenizer'} ends in",
+                    hint="use a larger --max-tokens.",
+                )
+            for tokens, text in zip(whole, chunk, strict=True):
+                ends_before_cuts.add(tokens[-1])
+                if limit is not None and len(tokens) > limit:
+                    truncated.extend(distinct[text])
+                    tokens = [*tokens[: limit - len(ending)], *ending]
+                # texts that differ only in what was cut are one to the model
+                read.setdefault(np.array(tokens, dtype=np.int64).tobytes(), []).extend(distinct[text])
+    if empty:
+        which = listed([row + 1 for row in sorted(empty)])
         raise TextsError(
-            f"{name}: {limit:,} tokens leave no room for a text before the {len(ending):,} tokens that "
-            f"the {'chat template' if chat else 'tokenizer'} ends in",
-            hint="use a larger --max-tokens.",
+            f"{name}: its tokenizer makes no tokens of text {which} (rows count from 1)",
+            hint="remove these rows: a text without tokens has no last token.",
         )
-    truncated: list[int] = []
-    read: dict[bytes, list[int]] = {}
-    for tokens, text in zip(whole, order, strict=True):
-        if limit is not None and len(tokens) > limit:
-            truncated.extend(distinct[text])
-            tokens = [*tokens[: limit - len(ending)], *ending]
-        # texts that differ only in what was cut are one to the model
-        read.setdefault(np.array(tokens, dtype=np.int64).tobytes(), []).extend(distinct[text])
     if len(read) == 1 and len(texts) > 1:
         raise TextsError(
             f"{name}: all {len(texts):,} texts are the same to the model"
@@ -210,9 +226,24 @@ def encode_texts(
         n_in_front=n_in_front,
         last_token=str(tokenizer.convert_ids_to_tokens(most_frequent)),
         last_token_share=n_texts / len(texts),
-        last_token_is_special=most_frequent in tokenizer.all_special_ids,
+        special_ending=_special_ending(ends_before_cuts, tokenizer),
         chat=wrapping,
     )
+
+
+def _token_ids(texts: Sequence[str], tokenizer: Any, *, special: bool) -> list[list[int]]:
+    """Return the ids of whole texts, with the tokenizer's special tokens or without."""
+    ids: list[list[int]] = tokenizer(
+        list(texts), add_special_tokens=special, padding=False, truncation=False
+    )["input_ids"]
+    return ids
+
+
+def _special_ending(last: set[int], tokenizer: Any) -> str | None:
+    """Return the special token that is the only one in a set of last tokens, or None."""
+    if len(last) != 1 or not last <= set(tokenizer.all_special_ids):
+        return None
+    return str(tokenizer.convert_ids_to_tokens(next(iter(last))))
 
 
 def _special_tokens(full: list[list[int]], bare: list[list[int]]) -> tuple[list[int], list[int]]:
@@ -258,10 +289,10 @@ def refuse_places_without_text(
         Naming the rows (from 1) that are too short, or saying that all are the same, or that all texts
         end in a special token that could not be removed.
     """
-    all_alike = encoded.n_texts > 1 and encoded.last_token_share == 1
-    if pooling == "last" and encoded.chat is None and all_alike and encoded.last_token_is_special:
+    ending = encoded.special_ending
+    if pooling == "last" and encoded.chat is None and encoded.n_texts > 1 and ending is not None:
         raise TextsError(
-            f"{name}: its tokenizer ends all {encoded.n_texts:,} texts in {encoded.last_token!r}, "
+            f"{name}: its tokenizer ends all {encoded.n_texts:,} texts in {ending!r}, "
             "in a way that isodepth cannot take back, so their last tokens are the same",
             hint="use --pooling mean, a tokenizer that does not append it (add_eos_token=false in "
             "its tokenizer_config.json), or texts that do not spell it out.",

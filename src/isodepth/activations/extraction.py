@@ -12,15 +12,13 @@ in the processor's caches: 4,000 tokens cost 10 to 20 % more time per token.
 Memory: the weights, one batch per thread, and what the caller keeps of the results.
 """
 
-import contextlib
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from isodepth.activations.batching import length_sorted_batches
 from isodepth.activations.capture import BlockReader, Reading
@@ -28,9 +26,10 @@ from isodepth.activations.contract import N_PROBES, Contract, check_contract
 from isodepth.activations.encoding import EncodedTexts, encode_texts, refuse_places_without_text
 from isodepth.activations.memory import HalvingReader
 from isodepth.activations.result import Activations, ExtractionOptions, check_finite
+from isodepth.activations.workers import most_workers, worker_threads
 from isodepth.errors import ActivationsError, ParameterError
 from isodepth.models.loading import load_model
-from isodepth.models.model import Model
+from isodepth.models.model import Model, refuse_changed
 from isodepth.models.transformers_calls import quiet_transformers
 from isodepth.progress import Progress, no_progress
 from isodepth.texts import TextSet, load_texts
@@ -38,7 +37,6 @@ from isodepth.texts import TextSet, load_texts
 TOKEN_BUDGET = 1024
 ACCELERATOR_TOKEN_BUDGET = 16_384
 """On CUDA and MPS devices, which small batches leave idle."""
-MOST_WORKERS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -133,7 +131,7 @@ class Extraction:
         label = f"reading with {self.model.name}"
         progress(label, done, total, "tokens")
         # by all batches, not by those to do: with other threads a matrix product rounds otherwise
-        n_workers = max(1, min(_most_workers(self.model), len(batches)))
+        n_workers = max(1, min(most_workers(self.model), len(batches)))
         for batch, values in self._read_in_threads(todo, n_workers):
             rows = np.concatenate([self.encoded.rows[index] for index in batch])
             copies = [len(self.encoded.rows[index]) for index in batch]
@@ -154,7 +152,7 @@ class Extraction:
         with (
             quiet_transformers(),
             BlockReader(self.model, readings) as reader,
-            _threads(n_workers) as executor,
+            worker_threads(n_workers) as executor,
         ):
             halving = HalvingReader(reader, front=self.n_in_front)
 
@@ -204,10 +202,12 @@ def prepare_extraction(
     TextsError
         If a text has no tokens, or none where the pooling looks.
     ModelError
-        If the model has no such part, or no chat template.
+        If the model has no such part, or no chat template, or is an object that was changed since it
+        was identified.
     ActivationsError
         If the contract does not hold; see `check_contract`.
     """
+    refuse_changed(model)
     wanted = (options,) if isinstance(options, ExtractionOptions) else tuple(options)
     if len({(one.max_tokens, one.chat) for one in wanted}) > 1:
         raise ParameterError(
@@ -239,6 +239,7 @@ def prepare_extraction(
             model,
             encoded,
             pooling="last" if "last" in poolings else wanted[0].pooling,
+            captures=[one.capture for one in wanted],
             n_probes=n_probes,
         )
     on_accelerator = str(model.provenance.get("device", "cpu")).startswith(("cuda", "mps"))
@@ -275,12 +276,12 @@ def extract(
     capture : {"block", "final_norm", "embedding", "attention", "mlp"}
         "block": the output of every decoder block. "final_norm": the same, but the last layer after
         the model's final norm, which is what ``output_hidden_states`` gives. "embedding": what enters
-        the first block (layer 0). "attention", "mlp": what these parts of every block add to the
-        residual stream.
+        the first block (layer 0). "attention", "mlp": what these parts of every block hand to the
+        residual stream, before any norm or scale between the two.
     pooling : {"last", "mean", "first"} or int
         "last": at the text's last token. "mean": over its tokens; in causal models without those that
-        the tokenizer puts in front. "first", or an index from 0, or from the end if negative: at that
-        token.
+        the tokenizer or chat template puts in front. "first", or an index from 0, or from the end if
+        negative: at that token.
     max_tokens : int, optional
         Cut texts after so many tokens; the model's context length where it is left out.
     chat : bool
@@ -397,30 +398,3 @@ def _extracted(
         )
         for one, wanted in zip(values, extraction.options, strict=True)
     ]
-
-
-@contextlib.contextmanager
-def _threads(n_workers: int) -> Iterator[ThreadPoolExecutor]:
-    """Give an executor whose threads share torch's threads evenly; restore torch's setting."""
-    n_threads = torch.get_num_threads()
-    share = max(1, n_threads // n_workers)
-    executor = ThreadPoolExecutor(
-        n_workers, thread_name_prefix="reader", initializer=torch.set_num_threads, initargs=(share,)
-    )
-    try:
-        yield executor
-    finally:
-        executor.shutdown(wait=True, cancel_futures=True)
-        torch.set_num_threads(n_threads)
-
-
-def _most_workers(model: Model) -> int:
-    """Return how many batches may be read at once.
-
-    One, where a pass changes the model (position embeddings that rescale themselves; weights that are
-    brought in from memory or disk) and on accelerators, which one batch fills.
-    """
-    changes = model.rescales_above is not None or model.provenance.get("offloaded", False)
-    if changes or model.provenance.get("device", "cpu") != "cpu":
-        return 1
-    return min(torch.get_num_threads(), MOST_WORKERS)

@@ -7,7 +7,7 @@ agreement checks places and layers, not arithmetic.)
 
 import contextlib
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ import torch
 
 from isodepth.errors import IsodepthWarning, listed
 from isodepth.models.blocks import hidden_input, hidden_state
+from isodepth.models.hooks import Before, hooks
 from isodepth.models.model import Model
 
 TOLERANCE = 1e-4
@@ -44,9 +45,8 @@ def chained_blocks(model: Model) -> Iterator[dict[int, float]]:
     differences: dict[int, float] = {}
     before: list[torch.Tensor] = []
 
-    def entering(number: int) -> Callable[..., None]:
-        def compare(module: torch.nn.Module, inputs: Any, named: Any) -> None:
-            del module
+    def entering(number: int) -> Before:
+        def compare(inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
             received = hidden_input(inputs, named)
             if before and received is not before[0]:
                 difference = torch.linalg.vector_norm((received - before[0].to(received)).float())
@@ -56,20 +56,23 @@ def chained_blocks(model: Model) -> Iterator[dict[int, float]]:
 
         return compare
 
-    def leaving(module: torch.nn.Module, inputs: Any, output: Any) -> None:
-        del module, inputs
+    def leaving(output: Any) -> None:
         before[:] = [hidden_state(output)]
 
-    handles: list[Any] = [model.body.register_forward_pre_hook(lambda *_: before.clear())]
-    for number, block in enumerate(model.blocks, 1):
-        if number - 1 not in model.skipped_blocks:
-            handles.append(block.register_forward_pre_hook(entering(number), with_kwargs=True))
-            handles.append(block.register_forward_hook(leaving))
-    try:
+    def starting(inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
+        del inputs, named
+        before.clear()
+
+    running = [
+        (number, block)
+        for number, block in enumerate(model.blocks, 1)
+        if number - 1 not in model.skipped_blocks
+    ]
+    with hooks(
+        before=[(model.body, starting), *((block, entering(number)) for number, block in running)],
+        after=[(block, leaving) for _, block in running],
+    ):
         yield differences
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def against_hidden_states(

@@ -17,9 +17,9 @@ CAPTURES = {
     "final_norm": "the same, but the last layer after the model's final norm, as "
     "output_hidden_states gives it",
     "embedding": "what enters the first block (layer 0), as the only layer",
-    "attention": "what every block's attention, or what mixes tokens in its place, adds to the "
+    "attention": "what every block's attention, or what mixes tokens in its place, hands to the "
     "residual stream, before any norm of that",
-    "mlp": "what every block's MLP, or mixture of experts, adds to the residual stream, before any "
+    "mlp": "what every block's MLP, or mixture of experts, hands to the residual stream, before any "
     "norm of that",
 }
 POOLINGS = {
@@ -46,7 +46,8 @@ def pooling_named(pooling: str | int) -> str | int:
         raise ParameterError(
             f"pooling must be one of {listed(list(POOLINGS))} or a whole number; got {pooling!r}"
         )
-    return {0: "first", -1: "last"}.get(whole_number(pooling, "pooling"), pooling)
+    place = whole_number(pooling, "pooling")
+    return {0: "first", -1: "last"}.get(place, place)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -40,6 +40,7 @@ def inspect_command(
     *,
     n: int | None,
     chat: bool,
+    capture: str,
     pooling: str,
     max_tokens: int | None,
     probes: int,
@@ -62,6 +63,7 @@ def inspect_command(
         found = inspect_model(
             model,
             read,
+            capture=capture,
             pooling=pooling,
             max_tokens=max_tokens,
             chat=chat,
@@ -110,10 +112,12 @@ def _lines(found: Any) -> list[tuple[str, str]]:
 
 
 def _hidden_states(contract: Any) -> str:
+    from isodepth.activations.residual_stream import TOLERANCE
+
     difference = contract.hooks_against_hidden_states
     if difference is None:
         return "no output_hidden_states entry for every block, so not compared"
-    found = "are the block outputs" if difference <= 1e-4 else "are other than the block outputs"
+    found = "are the block outputs" if difference <= TOLERANCE else "are other than the block outputs"
     return f"{found} ({difference:.1e}); the last is {contract.last_hidden_state}"
 
 

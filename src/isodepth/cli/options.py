@@ -68,6 +68,13 @@ def comparison_options(*, out: str) -> Callable[[Command], Command]:
             type=click.Path(file_okay=False, path_type=Path),
             help="Folder of stored results. Default: $ISODEPTH_STORE or the user's data folder.",
         ),
+        click.option("--keep-activations", is_flag=True, help="Keep the activations in the store too."),
+    )
+
+
+def reading_options(command: Command) -> Command:
+    """Add the options that say what of a model is read, and at which tokens."""
+    return _adding(
         click.option(
             "--capture",
             type=click.Choice(["block", "final_norm", "attention", "mlp"]),
@@ -76,13 +83,6 @@ def comparison_options(*, out: str) -> Callable[[Command], Command]:
             help="Block outputs; the same with the last layer after the final norm; or what attention "
             "or MLP of every block adds.",
         ),
-        click.option("--keep-activations", is_flag=True, help="Keep the activations in the store too."),
-    )
-
-
-def reading_options(command: Command) -> Command:
-    """Add the options that say at which tokens texts are read."""
-    return _adding(
         click.option(
             "--pooling",
             default="last",

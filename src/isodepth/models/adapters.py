@@ -17,10 +17,12 @@ import torch
 
 from isodepth.errors import ModelError, counted, first_line, listed, require
 from isodepth.models.blocks import hidden_state, probe_ids
+from isodepth.models.model import ADAPTER_STATES
 from isodepth.models.resolution import ADAPTER_WEIGHTS
 
 KEY_BEGINNING = "base_model.model."
 READS = "isodepth reads adapters that change the layers themselves: LoRA, DoRA, IA3 and the like."
+MOST_CHARACTERS = 400
 TRAINED_ON = "pass the base that the adapter was trained on."
 
 
@@ -80,8 +82,9 @@ def with_adapter(body: Any, folder: Path, *, name: str) -> Any:
         raise
     except Exception as error:
         # PEFT and torch raise many types here; whatever it is, the adapter does not fit
+        told = " ".join(str(error).split())[:MOST_CHARACTERS]
         raise ModelError(
-            f"{name}: the adapter does not fit the base: {first_line(error)}", hint=TRAINED_ON
+            f"{name}: the adapter does not fit the base: {told}", hint=TRAINED_ON
         ) from error
     return body
 
@@ -121,13 +124,10 @@ def refuse_outside_kinds(config: Any, name: str) -> None:
 def adapter_states(module: torch.nn.Module) -> list[Any]:
     """Return how adapters act, beside their weights: which are on or merged, and how strong."""
     return [
-        [name, *(getattr(part, what, None) for what in _STATES)]
+        [name, *(getattr(part, what, None) for what in ADAPTER_STATES)]
         for name, part in module.named_modules()
         if hasattr(part, "active_adapters") and hasattr(part, "disable_adapters")
     ]
-
-
-_STATES = ("active_adapters", "disable_adapters", "merged_adapters", "scaling")
 
 
 def _beginning_of_names(body: Any, saved: dict[str, torch.Tensor]) -> str:

@@ -1,17 +1,20 @@
 """Where does a model keep its blocks? Asked of the model as it runs.
 
 A block list is a ``torch.nn.ModuleList`` whose members, in one forward pass over text, each run once,
-in order, and each return a hidden state (texts, tokens, units), all of the same width; of several such
-lists the outermost is meant. It has as many members as the configuration says the model has hidden
-layers. That rule needs no names, so it finds the text blocks of a vision model (its image blocks do not
-run on text) and is not misled by lists of experts.
+in order, and each return a hidden state (texts, tokens, units), which the next member receives; of
+several such lists the outermost is meant. It has as many members as the configuration says the model
+has hidden layers. That rule needs no names, so it finds the text blocks of a vision model (its image
+blocks do not run on text) and is not misled by lists of experts, of norms, or of attentions.
 
-Two allowances, each with its reason. A block may be left out of the pass, if another ran: the
-cross-attention blocks of Mllama are passed over where there is no image, and the paper counts them as
-layers; their activation is that of the block before. A configuration may state no number of layers:
-then every member must run.
+Three allowances, each with its reason. What the next block receives may be a multiple of what was
+returned: RWKV halves it now and then, so that 16 bits suffice. A block may be left out of the pass, if
+another ran: the cross-attention blocks of Mllama are passed over where there is no image, and the paper
+counts them as layers; their activation is that of the block before. A configuration may state no number
+of layers: then every member must run.
 """
 
+import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,11 +22,14 @@ from typing import Any
 import torch
 
 from isodepth.errors import ModelError, counted, first_line, listed
+from isodepth.models.hooks import After, Before, hooks
 
 N_PROBE_TOKENS = 5
 HINT = "isodepth reads language models whose blocks pass one hidden state on."
-LATER_TOKEN_LIMIT, ROUNDED_LATER_TOKEN_LIMIT = 1e-3, 5e-2
-"""Median relative change by a later token, in float32 and in 16 bits; encoders reach 0.1 and more."""
+EXACT_LIMIT, ROUNDED_LIMIT, ENCODER_LIMIT = 1e-3, 5e-2, 0.1
+"""Median relative change of tokens by a later one: at most, in decoders, in float32 and in fewer bits;
+and at least, in encoders. What is seen: 1e-6, 3e-2 (8 bits), and 0.1 to 1.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,10 +66,10 @@ def hidden_state(output: Any) -> Any:
 
 def hidden_input(inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
     """Return the hidden state in what a block is given, by position or by name."""
-    for value in (*inputs, *(named.get(name) for name in ("hidden_states", "hidden"))):
-        if isinstance(value, torch.Tensor):
-            return value
-    return None
+    first = (named.get("hidden_states"), *inputs, *named.values())
+    return next(
+        (one for one in first if isinstance(one, torch.Tensor) and one.is_floating_point()), None
+    )
 
 
 def probe_ids(body: torch.nn.Module) -> torch.Tensor:
@@ -115,7 +121,7 @@ def find_blocks(body: torch.nn.Module, *, n_layers: int | None, name: str) -> Fo
         wanted = "modules" if n_layers is None else f"{n_layers} modules, its number of hidden layers,"
         raise ModelError(
             f"{name} ({type(body).__name__}): no decoder blocks found: expected a ModuleList of "
-            f"{wanted} that run once each, in order, and return (texts, tokens, units); found "
+            f"{wanted} that run once each, in order, and pass (texts, tokens, units) on; found "
             f"{listed(shapes) or 'no ModuleList at all'}",
             hint=HINT,
         )
@@ -130,49 +136,101 @@ def find_blocks(body: torch.nn.Module, *, n_layers: int | None, name: str) -> Fo
     return found[outermost[0]]
 
 
-def sees_only_earlier(body: torch.nn.Module, found: FoundBlocks) -> bool:
+def sees_only_earlier(body: torch.nn.Module, found: FoundBlocks, *, name: str, is_exact: bool) -> bool:
     """Return whether a token's activation is the same whatever follows it, as in a causal decoder.
 
-    A few tokens are read with and without another behind them; the last block's outputs are compared.
+    A few tokens are read twice, with another last token; what the last block returns for those before
+    is compared.
+
+    Parameters
+    ----------
+    body : torch.nn.Module
+        The model.
+    found : FoundBlocks
+        Its blocks.
+    name : str
+        Its name, for the error.
+    is_exact : bool
+        Whether it computes in float32 or better. In fewer bits rounding may differ, most in models that
+        are quantized to 8 bits, where a token decides on how others are rounded.
+
+    Raises
+    ------
+    ModelError
+        If activations are not finite, or it cannot be told.
     """
     running = [block for number, block in enumerate(found.blocks) if number not in found.skipped]
     outputs: list[torch.Tensor] = []
-    handle = running[-1].register_forward_hook(
-        lambda *called: outputs.append(hidden_state(called[-1]).float())
-    )
     ids = probe_ids(body)
-    try:
-        with torch.inference_mode():
-            for read in (ids, torch.cat([ids, ids[:, :1]], dim=1)):
-                body(input_ids=read, use_cache=False)
-    finally:
-        handle.remove()
-    alone, followed = outputs[0][0], outputs[1][0, : ids.shape[1]]
-    change = torch.linalg.vector_norm(followed - alone, dim=-1) / torch.linalg.vector_norm(
-        alone, dim=-1
-    )
-    is_exact = next(body.parameters()).dtype == torch.float32
-    return float(change.median()) < (LATER_TOKEN_LIMIT if is_exact else ROUNDED_LATER_TOKEN_LIMIT)
+    other = ids.clone()
+    other[0, -1] = ids[0, 0]
+    with (
+        hooks(after=[(running[-1], lambda output: outputs.append(hidden_state(output).float()))]),
+        torch.inference_mode(),
+    ):
+        for read in (ids, other):
+            body(input_ids=read, use_cache=False)
+    one, two = outputs[0][0, :-1], outputs[1][0, :-1]
+    change = torch.linalg.vector_norm(two - one, dim=-1) / torch.linalg.vector_norm(one, dim=-1)
+    largest = float(change.median())
+    if not math.isfinite(largest):
+        raise ModelError(
+            f"{name} ({type(body).__name__}): NaN or infinite activations on {N_PROBE_TOKENS} tokens",
+            hint="the weights may be damaged, or overflow in this number format (try --dtype float32 "
+            "or bfloat16).",
+        )
+    limits = (EXACT_LIMIT, EXACT_LIMIT) if is_exact else (ROUNDED_LIMIT, ENCODER_LIMIT)
+    if limits[0] < largest < limits[1]:
+        raise ModelError(
+            f"{name} ({type(body).__name__}): whether tokens see later ones cannot be told in this "
+            f"number format: another last token changes those before by {largest:.1e}",
+            hint="use --dtype float32 without --quantization.",
+        )
+    return largest <= limits[0]
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """A call of a module: when, what it received and returned."""
+
+    time: int
+    given: Any
+    returned: Any
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.returned.shape) if isinstance(self.returned, torch.Tensor) else ()
 
 
 def _calls(
     body: torch.nn.Module, members: Sequence[torch.nn.Module], name: str
-) -> dict[int, list[tuple[int, tuple[int, ...]]]]:
-    """Return, for each module by identity, when it was called in a pass and the shapes it returned."""
-    calls: dict[int, list[tuple[int, tuple[int, ...]]]] = {id(member): [] for member in members}
-    clock = iter(range(1_000_000))
+) -> dict[int, list[_Call]]:
+    """Return the calls of each module, by its identity, in a pass over a few tokens."""
+    calls: dict[int, list[_Call]] = {id(member): [] for member in members}
+    given: dict[int, Any] = {}
+    clock = itertools.count()
 
-    def note(module: torch.nn.Module, inputs: Any, output: Any) -> None:
-        del inputs
-        state = hidden_state(output)
-        shape = tuple(state.shape) if isinstance(state, torch.Tensor) else ()
-        calls[id(module)].append((next(clock), shape))
+    def entering(key: int) -> Before:
+        def note(inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
+            given[key] = hidden_input(inputs, named)
 
-    handles = [
-        module.register_forward_hook(note) for module in {id(one): one for one in members}.values()
-    ]
+        return note
+
+    def leaving(key: int) -> After:
+        def note(output: Any) -> None:
+            calls[key].append(_Call(next(clock), given.pop(key, None), hidden_state(output)))
+
+        return note
+
+    each = {id(one): one for one in members}
     try:
-        with torch.inference_mode():
+        with (
+            hooks(
+                before=[(module, entering(key)) for key, module in each.items()],
+                after=[(module, leaving(key)) for key, module in each.items()],
+            ),
+            torch.inference_mode(),
+        ):
             body(input_ids=probe_ids(body), use_cache=False)
     except Exception as error:
         # it is a stranger's forward function; whatever it raises, the model cannot be read
@@ -182,25 +240,24 @@ def _calls(
             hint="isodepth reads language models that take token ids alone; where this one is such, "
             "another --dtype, --quantization or --attention may help.",
         ) from error
-    finally:
-        for handle in handles:
-            handle.remove()
     return calls
 
 
 def _as_blocks(
-    path: str, members: list[torch.nn.Module], calls: dict[int, list[tuple[int, tuple[int, ...]]]]
+    path: str, members: list[torch.nn.Module], calls: dict[int, list[_Call]]
 ) -> FoundBlocks | None:
     """Return a list as blocks, if its members ran as blocks do."""
     ran = [calls[id(member)] for member in members]
     seen = [called[0] for called in ran if called]
     once = all(len(called) <= 1 for called in ran) and len(set(map(id, members))) == len(members)
-    times = [time for time, _ in seen]
-    shapes = {shape for _, shape in seen}
+    times = [call.time for call in seen]
+    shapes = {call.shape for call in seen}
     if not (seen and once and times == sorted(times) and len(shapes) == 1):
         return None
     (shape,) = shapes
     if len(shape) != 3 or shape[:2] != (1, N_PROBE_TOKENS):
+        return None
+    if not all(_is_multiple(later.given, call.returned) for call, later in itertools.pairwise(seen)):
         return None
     return FoundBlocks(
         path=path,
@@ -210,13 +267,22 @@ def _as_blocks(
     )
 
 
-def _account(
-    members: list[torch.nn.Module], calls: dict[int, list[tuple[int, tuple[int, ...]]]]
-) -> str:
+def _is_multiple(given: Any, returned: torch.Tensor) -> bool:
+    """Return whether a block received what the one before returned, or a multiple of it."""
+    if given is returned or given is None:
+        return True
+    if not isinstance(given, torch.Tensor) or given.shape != returned.shape:
+        return False
+    one, other = given.double().cpu(), returned.double().cpu()
+    factor = (one * other).sum() / (other * other).sum()
+    return bool(torch.linalg.vector_norm(one - factor * other) <= 1e-2 * torch.linalg.vector_norm(one))
+
+
+def _account(members: list[torch.nn.Module], calls: dict[int, list[_Call]]) -> str:
     """Return what the members of a list did, in words."""
     ran = [calls[id(member)] for member in members]
     n_calls = sorted({len(called) for called in ran})
-    shapes = sorted({shape for called in ran for _, shape in called})
+    shapes = sorted({call.shape for called in ran for call in called})
     most = counted(n_calls[-1], "time")
     times = f"run {most}" if len(n_calls) == 1 else f"run {n_calls[0]} to {most}"
     returned = f", returning {listed([list(shape) for shape in shapes], most=3)}" if shapes else ""

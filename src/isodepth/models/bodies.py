@@ -17,6 +17,7 @@ from isodepth.models.description import SAME_ENTRIES
 from isodepth.models.model import Model
 
 READS = "isodepth reads decoder language models, and encoders with --pooling mean."
+EXACT_DTYPES = ("float32", "float64")
 RESCALING = ("dynamic", "longrope")
 """Kinds of position embeddings that change with the longest text of a batch."""
 ENDLESS = 10**9
@@ -27,14 +28,15 @@ def model_around(
     whole: Any, tokenizer: Any, *, name: str, digest: str, provenance: Mapping[str, Any]
 ) -> Model:
     """Return a loaded model with the blocks of its body."""
-    config = getattr(whole, "config", None)
-    if config is None:
-        raise ModelError(f"{name} ({type(whole).__name__}) is no transformers model", hint=READS)
+    config = whole.config
     if config.is_encoder_decoder:
         raise ModelError(f"{name} ({type(whole).__name__}) is an encoder-decoder model", hint=READS)
     body, found = _text_body(whole, name)
     text = body.config.get_text_config()
-    causal = sees_only_earlier(body, found)
+    dtype = str(body.dtype).removeprefix("torch.")
+    quantization = provenance.get("quantization") or _quantization(config)
+    is_exact = dtype in EXACT_DTYPES and quantization is None
+    causal = sees_only_earlier(body, found, name=name, is_exact=is_exact)
     limit = _context_length(body, text)
     stated = [limit]
     if not causal:  # encoders are published with tokenizers that know how much they were trained on
@@ -54,11 +56,13 @@ def model_around(
         rescales_above=_rescales_above(text),
         provenance={
             **provenance,
+            "quantization": quantization,
             "architecture": type(body).__name__,
             "model_type": text.model_type,
             "blocks_at": found.path,
             "parameters": body.num_parameters(),
-            "dtype": str(body.dtype).removeprefix("torch."),
+            "dtype": dtype,
+            "is_exact": is_exact,
             "device": _devices(body),
             "offloaded": offloaded,
             "attention": _attention(body),
@@ -154,6 +158,17 @@ def _values(settings: Any, key: str) -> Iterator[Any]:
     if isinstance(settings, (dict, list)):
         for one in inside:
             yield from _values(one, key)
+
+
+def _quantization(config: Any) -> str | None:
+    """Return how a model was quantized before it was saved, or None where it was not."""
+    settings = getattr(config, "quantization_config", None)
+    if settings is None:
+        return None
+    read = settings if isinstance(settings, dict) else settings.to_dict()
+    bits = [f"{n}bit" for n in (8, 4) if read.get(f"load_in_{n}bit")]
+    method = read.get("quant_method", "quantized")
+    return " ".join([str(getattr(method, "value", method)), *bits])
 
 
 def _devices(body: Any) -> str:

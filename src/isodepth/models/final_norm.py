@@ -5,6 +5,7 @@ from typing import Any
 import torch
 
 from isodepth.models.blocks import hidden_state, probe_ids
+from isodepth.models.hooks import After, hooks
 from isodepth.models.model import Model
 
 
@@ -18,27 +19,22 @@ def final_norm(model: Model) -> str | None:
     inside = {id(module) for block in model.blocks for module in block.modules()}
     leaving: list[torch.Tensor] = []
     called: list[tuple[str, Any]] = []
-    handles: list[Any] = [
-        running[-1].register_forward_hook(lambda *seen: leaving.append(hidden_state(seen[-1])))
-    ]
 
-    def after(name: str) -> Any:
-        def note(module: torch.nn.Module, inputs: Any, output: Any) -> None:
-            del inputs
+    def after(name: str) -> After:
+        def note(output: Any) -> None:
             if leaving:
-                called.append((f"{name} ({type(module).__name__})", hidden_state(output)))
+                called.append((name, hidden_state(output)))
 
         return note
 
-    for name, module in model.body.named_modules():
-        if id(module) not in inside and not any(id(part) in inside for part in module.modules()):
-            handles.append(module.register_forward_hook(after(name)))
-    try:
-        with torch.inference_mode():
-            final = hidden_state(model.body(input_ids=probe_ids(model.body), use_cache=False))
-    finally:
-        for handle in handles:
-            handle.remove()
+    outside = [
+        (module, after(f"{name} ({type(module).__name__})"))
+        for name, module in model.body.named_modules()
+        if not any(id(part) in inside for part in module.modules())
+    ]
+    last: After = lambda output: leaving.append(hidden_state(output))  # noqa: E731
+    with hooks(after=[(running[-1], last), *outside]), torch.inference_mode():
+        final = hidden_state(model.body(input_ids=probe_ids(model.body), use_cache=False))
     if _same(leaving[0], final):
         return None
     # what runs behind that, as a pooler, does not change what the model returns for its tokens

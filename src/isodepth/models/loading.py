@@ -185,25 +185,35 @@ def _settings(options: LoadingOptions) -> dict[str, Any]:
 
 def _loaded(folder: Path, source: ModelSource) -> Any:
     """Return the model in a folder, without its head."""
-    settings = _settings(source.options)
+    settings = {
+        "use_safetensors": True,
+        "output_loading_info": True,
+        **_settings(source.options),
+        **_own_code(source),
+    }
     try:
-        loaded, account = transformers.AutoModel.from_pretrained(
-            folder,
-            use_safetensors=True,
-            output_loading_info=True,
-            **settings,
-            **_own_code(source),
-        )
+        try:
+            loaded, account = transformers.AutoModel.from_pretrained(folder, **settings)
+        except ValueError as error:
+            # code of a model's makers often knows the model with its head only
+            if "Unrecognized configuration class" not in str(error):
+                raise
+            loaded, account = transformers.AutoModelForCausalLM.from_pretrained(folder, **settings)
     except Exception as error:
         # transformers raises many types here; whatever it is, the folder holds no usable model
         code = "trust_remote_code" in str(error)
+        hint = "isodepth needs a model that transformers can load."
+        if code:
+            hint = (
+                "the model comes with Python code of its makers; --trust-remote-code runs it. Do that "
+                "only if you trust them."
+            )
+        elif source.options.attention is not None:
+            hint = f"leave --attention {source.options.attention} out, or install what it needs."
         raise ModelError(
             f"{source.name}: transformers {transformers.__version__} cannot load the model in "
             f"{folder}: {first_line(error)}",
-            hint="the model comes with Python code of its makers; --trust-remote-code runs it. Do that "
-            "only if you trust them."
-            if code
-            else "isodepth needs a model that transformers can load.",
+            hint=hint,
         ) from error
     # nothing reads what a pooler makes of the last layer, and many encoders are published without
     missing = [key for key in account["missing_keys"] if "pooler" not in key.split(".")]

@@ -6,19 +6,20 @@ gives its output. The one other child mixes tokens: attention, or what stands in
 space, a recurrence).
 
 What a part returns is taken for what it adds to the residual stream, before any norm or scale between
-the two. That is proved: where all parts return zeros, a block must return what it was given. Blocks
-that normalize what they pass on (post-norm, as in BERT) do not, and are refused.
+the two. That is proved: where all parts return zeros but for one token, a block must return what it was
+given but for that token. Blocks that normalize what they pass on (post-norm, as in BERT) do not, and
+are refused.
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
 from isodepth.errors import ModelError, listed
 from isodepth.models.blocks import hidden_input, hidden_state, probe_ids
+from isodepth.models.hooks import After, Before, hooks
 from isodepth.models.model import Model
 
 MLP_NAMES = re.compile(r"mlp|feed_?forward|ffn|moe|experts|channel_mix|^ff$", re.IGNORECASE)
@@ -73,7 +74,7 @@ def block_parts(model: Model, part: str) -> tuple[torch.nn.Module, ...]:
             "told apart",
             hint=HINT,
         )
-    _refuse_other_residuals(model, [module for one in parts for module in one.values()])
+    _refuse_other_residuals(model, part, parts)
     return tuple(module for module in found if module is not None)
 
 
@@ -100,50 +101,79 @@ def _parts(block: torch.nn.Module) -> dict[str, torch.nn.Module]:
     return parts
 
 
-def _refuse_other_residuals(model: Model, parts: Sequence[torch.nn.Module]) -> None:
-    """Raise unless every block returns what it was given when its parts return zeros."""
+def _refuse_other_residuals(
+    model: Model, part: str, parts: Sequence[dict[str, torch.nn.Module]]
+) -> None:
+    """Raise unless a block adds what the part returns, and nothing else while the others are silent.
+
+    In a pass over two texts all parts return zeros, but for the wanted one, which returns a vector at
+    one token of one text. There, and nowhere else, must every block change what it was given. That also
+    tells where in what it returns a part has each token.
+    """
+    ids = probe_ids(model.body).repeat(2, 1)
+    place = (1, 2)
     given: dict[int, torch.Tensor] = {}
+    largest = [1.0]  # of what the current block was given: less would be lost in rounding
     wrong: list[int] = []
 
-    def silence(module: torch.nn.Module, inputs: Any, output: Any) -> Any:
-        del module, inputs
-        state = torch.zeros_like(hidden_state(output))
-        return state if isinstance(output, torch.Tensor) else (state, *output[1:])
+    def returning(is_wanted: bool) -> After:
+        def replace(output: Any) -> Any:
+            state = torch.zeros_like(hidden_state(output))
+            if (
+                is_wanted
+                and state.shape[-1] == model.width
+                and state.numel() == ids.numel() * model.width
+            ):
+                state.view(*ids.shape, model.width)[place] = largest[0] * torch.linspace(
+                    -1, 1, model.width, dtype=state.dtype, device=state.device
+                )
+            return state if isinstance(output, torch.Tensor) else (state, *output[1:])
 
-    def before(number: int) -> Callable[..., None]:
-        def note(module: torch.nn.Module, inputs: Any, named: Any) -> None:
-            del module
-            given[number] = hidden_input(inputs, named)
+        return replace
+
+    def entering(number: int) -> Before:
+        def note(inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
+            given[number] = hidden_input(inputs, named).float()
+            largest[0] = max(1.0, float(given[number].abs().max()))
 
         return note
 
-    def after(number: int) -> Callable[..., None]:
-        def compare(module: torch.nn.Module, inputs: Any, output: Any) -> None:
-            del module, inputs
-            found, expected = hidden_state(output).float(), given[number].float()
-            if not torch.allclose(found, expected, rtol=1e-4, atol=1e-6):
+    def leaving(number: int) -> After:
+        def compare(output: Any) -> None:
+            change = (hidden_state(output).float() - given[number]).abs().amax(dim=-1)
+            scale = given[number].abs().amax(dim=-1).clamp(min=1e-6)
+            changed = change > 1e-6 * scale
+            expected = torch.zeros_like(changed)
+            expected[place] = True
+            if not torch.equal(changed, expected):
                 wrong.append(number)
 
         return compare
 
-    handles = [module.register_forward_hook(silence) for module in parts]
-    for number, block in enumerate(model.blocks, 1):
-        handles.append(block.register_forward_pre_hook(before(number), with_kwargs=True))
-        handles.append(block.register_forward_hook(after(number)))
-    with _removed_afterwards(handles), torch.inference_mode():
-        model.body(input_ids=probe_ids(model.body), use_cache=False)
+    wanted = {id(one[part]) for one in parts}
+    every = {id(module): module for one in parts for module in one.values()}
+    # all linear layers of an MLP that is made of them: what comes behind the wanted one would pass it
+    # on
+    every |= {
+        id(module): module
+        for block in model.blocks
+        for _, module in _with_matrices(block)
+        if isinstance(module, torch.nn.Linear)
+    }
+    replaced = [(module, returning(key in wanted)) for key, module in every.items()]
+    numbered = list(enumerate(model.blocks, 1))
+    with (
+        hooks(
+            before=[(block, entering(number)) for number, block in numbered],
+            after=[*replaced, *((block, leaving(number)) for number, block in numbered)],
+        ),
+        torch.inference_mode(),
+    ):
+        model.body(input_ids=ids, use_cache=False)
     if wrong:
         raise ModelError(
-            f"{model.name}: what the parts of a block return is not what they add to the residual "
-            f"stream: with all parts silenced, block {wrong[0]} does not return what it was given",
+            f"{model.name}: what the {part} part of a block returns is not what it adds to the "
+            f"residual stream: block {wrong[0]} does not change its input just where that part alone "
+            "is not silent",
             hint=HINT,
         )
-
-
-@contextmanager
-def _removed_afterwards(handles: Sequence[Any]) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()

@@ -11,10 +11,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from isodepth.errors import ModelError, ParameterError, UnknownNameError, listed, nearest_names
+from isodepth.errors import (
+    DownloadError,
+    ModelError,
+    ParameterError,
+    UnknownNameError,
+    listed,
+    nearest_names,
+)
 from isodepth.models.catalogue import MODEL_GROUPS, MODELS
 from isodepth.models.entries import CatalogueModel, GgufWeights
-from isodepth.models.model import Model
+from isodepth.models.model import Model, refuse_changed
 from isodepth.models.names import ModelName, model_name
 from isodepth.models.options import LoadingOptions
 from isodepth.sources import existing_path, file_digest, folder_digest, hub_snapshot, is_hub_id
@@ -100,6 +107,7 @@ def resolve_model(
     """
     loading = options or LoadingOptions()
     if isinstance(name_or_path, Model):
+        refuse_changed(name_or_path)
         given = [what for what in (revision, adapter, options) if what is not None]
         if given:
             raise ParameterError(
@@ -132,7 +140,7 @@ def resolve_model(
             raise ModelError(f"{name.name} is an adapter itself, so it cannot carry {adapter}")
         found, on_it = _base_of(found, with_code=with_code), found
     elif adapter is not None:
-        on_it = _found(str(adapter), revision=None, with_code=False)
+        on_it = _found_adapter(adapter)
         if not _is_adapter(on_it.location):
             raise ModelError(
                 f"{adapter} is not a PEFT adapter: it has no {ADAPTER_CONFIG}",
@@ -144,6 +152,19 @@ def resolve_model(
     if loading.differences:
         label += f" ({', '.join(loading.differences)})"
     return replace(found, name=label, adapter=on_it, options=loading)
+
+
+def _found_adapter(adapter: str | Path) -> ModelSource:
+    """Return the adapter that a user named, on the hub perhaps at a revision."""
+    if existing_path(adapter) is not None or isinstance(adapter, Path):
+        return _found(str(adapter), revision=None, with_code=False, may_be_hub_id=False)
+    written = model_name(adapter)
+    if set(written.options) - {"revision"}:
+        raise ParameterError(
+            f"{adapter}: an adapter takes no options but its revision",
+            hint="options belong to the model that carries it: MODEL(adapter=..., dtype=...).",
+        )
+    return _found(written.name, revision=written.options.get("revision"), with_code=False)
 
 
 def _found(
@@ -161,7 +182,16 @@ def _found(
         return _gguf_source(path) if path.is_file() else _folder_source(path, with_code=with_code)
     repository = name if entry is None else entry.weights.repository  # type: ignore[union-attr]
     if may_be_hub_id and is_hub_id(repository):
-        folder, commit = hub_snapshot(repository, revision=revision, with_code=with_code)
+        try:
+            folder, commit = hub_snapshot(repository, revision=revision, with_code=with_code)
+        except DownloadError as error:
+            if entry is None or not entry.weights.is_gated:  # type: ignore[union-attr]
+                raise
+            raise DownloadError(
+                error.message,
+                hint=f"{name} is gated: ask for access on its page on the hub, then log in with 'hf "
+                f"auth login'. {error.hint}",
+            ) from error
         _check_folder(folder, name)
         own_code = with_code and any(folder.glob("*.py"))
         digest = f"hub:{repository}@{commit}" + (" with its code" if own_code else "")
@@ -241,7 +271,8 @@ def _folder_source(path: Path, *, with_code: bool) -> ModelSource:
 
 def _check_folder(folder: Path, shown: str) -> None:
     """Refuse a folder that is neither a model nor an adapter with safetensors weights."""
-    if _is_adapter(folder) and (folder / "config.json").is_file():
+    others = [file for file in folder.glob("*.safetensors") if file.name != ADAPTER_WEIGHTS]
+    if _is_adapter(folder) and (folder / "config.json").is_file() and others:
         raise ModelError(
             f"{shown} holds both a model (config.json) and an adapter ({ADAPTER_CONFIG})",
             hint="put one of them into a folder of its own.",
