@@ -147,11 +147,11 @@ class BlockReader:
                     f"{self.model.name}: expected (texts, tokens, units) = {expected} from "
                     f"block {layer + 1} ({source}); got {tuple(hidden.shape)}"
                 )
-            if any(key[:2] == (source, layer) for key in run.pooled):
-                raise ActivationsError(
-                    f"{self.model.name}: block {layer + 1} ({source}) ran twice in a pass"
-                )
             for pooling in self._wanted[source]:
+                if (source, layer, pooling) in run.pooled:
+                    raise ActivationsError(
+                        f"{self.model.name}: block {layer + 1} ({source}) ran twice in a pass"
+                    )
                 run.pooled[source, layer, pooling] = self._pools[pooling](hidden, run.counted)
 
     def read(

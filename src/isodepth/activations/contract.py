@@ -187,7 +187,7 @@ def check_contract(
         If the hooks and ``output_hidden_states`` disagree below the last layer, or blocks do not pass
         on what they return.
     """
-    front = encoded.n_in_front if model.is_causal else 0
+    front = encoded.n_left_out_of_mean(is_causal=model.is_causal)
     probes = probe_texts(encoded, context_length=model.context_length, n_probes=n_probes)
     checked = "mean" if pooling == "mean" or not model.is_causal else "last"
     wanted = tuple(Reading(capture, checked) for capture in dict.fromkeys(("block", *captures)))

@@ -81,6 +81,10 @@ class EncodedTexts:
         """Tokens of each distinct input, int64."""
         return np.array([len(ids) for ids in self.ids], dtype=np.int64)
 
+    def n_left_out_of_mean(self, *, is_causal: bool) -> int:
+        """Tokens in front that the mean leaves out: all, where they see nothing of the text."""
+        return self.n_in_front if is_causal else 0
+
     @property
     def n_texts(self) -> int:
         """Rows of the text set."""

@@ -74,11 +74,6 @@ class Extraction:
         ]
         return tuple((n, len(self.texts), self.model.width) for n in n_layers)
 
-    @property
-    def n_in_front(self) -> int:
-        """Tokens in front of every text that means leave out."""
-        return self.encoded.n_in_front if self.model.is_causal else 0
-
     def provenance(self) -> dict[str, Any]:
         """Return what was read and how, as JSON values."""
         return {
@@ -154,7 +149,8 @@ class Extraction:
             BlockReader(self.model, readings) as reader,
             worker_threads(n_workers) as executor,
         ):
-            halving = HalvingReader(reader, front=self.n_in_front)
+            front = self.encoded.n_left_out_of_mean(is_causal=self.model.is_causal)
+            halving = HalvingReader(reader, front=front)
 
             def start_next() -> None:
                 batch = next(waiting, None)

@@ -79,7 +79,7 @@ def _text_body(whole: Any, name: str) -> tuple[Any, FoundBlocks]:
     """
     candidates = [whole]
     for inner in _inner(whole):
-        if inner is None or any(inner is known for known in candidates):
+        if any(inner is known for known in candidates):
             break
         candidates.append(inner)
     refusal: ModelError | None = None
@@ -99,7 +99,7 @@ def _text_body(whole: Any, name: str) -> tuple[Any, FoundBlocks]:
 def _inner(whole: Any) -> Iterator[Any]:
     """Yield a model without its head, then the part of that which reads text, and so on inwards."""
     model = whole
-    while model is not None:
+    while True:
         for find in ("base_model", "get_decoder"):
             inner = getattr(model, find, None)
             inner = inner() if find == "get_decoder" and inner is not None else inner
