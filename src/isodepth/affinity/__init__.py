@@ -1,13 +1,20 @@
-"""How similar are two layers? Measures, and the matrix of all layer pairs of two models."""
+"""How similar are two layers? Measures, and the matrices of all layer pairs of models."""
 
-from isodepth.affinity.matrix import MEASURES, AffinityMatrix, affinity_matrix
+from isodepth.affinity.all_pairs import all_affinities
+from isodepth.affinity.matrices import AffinityMatrices
+from isodepth.affinity.matrix import AffinityMatrix, affinity_matrix
+from isodepth.affinity.measures import MEASURES, OnePassMeasure, check_measure
 from isodepth.affinity.mutual_knn import AFFINITY_VERSION, mutual_knn, mutual_knn_counts
 
 __all__ = [
     "AFFINITY_VERSION",
     "MEASURES",
+    "AffinityMatrices",
     "AffinityMatrix",
+    "OnePassMeasure",
     "affinity_matrix",
+    "all_affinities",
+    "check_measure",
     "mutual_knn",
     "mutual_knn_counts",
 ]

@@ -4,15 +4,16 @@
 >>> matrix.values[11, 7]          # layer 12 of left, layer 8 of right           # doctest: +SKIP
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from isodepth.affinity.mutual_knn import checked_ids, mutual_knn_counts
+from isodepth.affinity.measures import MEASURES, check_measure
+from isodepth.affinity.mutual_knn import checked_ids, refuse_other_shapes
 from isodepth.axes import AffinityValues, layer_numbers, relative_depths
-from isodepth.errors import DigestMismatchError, ParameterError, listed, require
+from isodepth.errors import DigestMismatchError, ParameterError, require
 from isodepth.neighbors import Neighbors
 from isodepth.texts import Pairing
 
@@ -138,18 +139,6 @@ class AffinityMatrix:
         return figure
 
 
-def _mutual_knn_values(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    counts = mutual_knn_counts(checked_ids(left, "left"), checked_ids(right, "right"))
-    values: np.ndarray = counts / float(left.shape[1] * left.shape[2])
-    return values
-
-
-MEASURES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
-    "mutual_knn": _mutual_knn_values,
-}
-"""Measures by name: neighbor ids (layers, texts, k) of both models in, values out."""
-
-
 def affinity_matrix(
     left: Neighbors | np.ndarray,
     right: Neighbors | np.ndarray,
@@ -204,9 +193,9 @@ def affinity_matrix(
         )
     if k is not None:
         one, other = one.first(k), other.first(k)
-    values = MEASURES[measure](one.ids, other.ids)
+    refuse_other_shapes(one.ids, other.ids)
     return AffinityMatrix(
-        values=values,
+        values=MEASURES[measure](checked_ids(one.ids, "left"), checked_ids(other.ids, "right")),
         left=one.model,
         right=other.model,
         measure=measure,
@@ -215,12 +204,6 @@ def affinity_matrix(
         texts_digest=one.texts_digest or other.texts_digest if pairing is None else pairing.left,
         right_texts_digest=None if pairing is None else pairing.right,
     )
-
-
-def check_measure(measure: str) -> None:
-    """Raise `ParameterError` unless the measure is one of `MEASURES`."""
-    if measure not in MEASURES:
-        raise ParameterError(f"measure must be one of {listed(list(MEASURES))}; got {measure!r}")
 
 
 def _as_neighbors(neighbors: Neighbors | np.ndarray, side: str) -> Neighbors:

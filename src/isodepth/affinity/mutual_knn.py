@@ -3,20 +3,22 @@
 For each text, both layers name k neighbors; the similarity is the mean number of shared ones over k.
 It is 1 for identical neighborhoods and k / (n_texts - 1) on average for unrelated ones.
 
-For all pairs of layers at once, each text's neighbor lists of the left model are turned around (which
-left layers name text t?), and every entry of a right list adds one to all left layers that name the
-same text. No n x n mask is built; the work is the number of agreements.
+For all pairs of layers at once no n x n mask is built, and no pair is looked at by itself: one pass
+over the texts counts for all (`isodepth.affinity.counts`).
 
 >>> mutual_knn(np.array([[1, 2], [0, 2], [0, 1]]), np.array([[1, 2], [2, 0], [1, 0]]))
 1.0
 
-Memory: two int32 arrays of n_texts and the counts.
+Memory: 9 bytes a pair of layers and thread; `isodepth.affinity.counts` has the rest.
 """
+
+from collections.abc import Sequence
+from typing import NoReturn
 
 import numpy as np
 from jaxtyping import Int32, Int64, Integer
 
-from isodepth.axes import LayerNeighborIds, shape_text
+from isodepth.axes import AffinityValues, LayerNeighborIds, shape_text
 from isodepth.errors import ParameterError, listed
 
 AFFINITY_VERSION = 1
@@ -63,29 +65,67 @@ def mutual_knn_counts(
     ParameterError
         If the numbers of texts or neighbors differ.
     """
+    refuse_other_shapes(left_ids, right_ids)
+    from isodepth.affinity.counts import shared_counts  # compiles; a rerun from the store need not
+
+    return shared_counts([left_ids], [right_ids])
+
+
+def mutual_knn_values(
+    left: Sequence[Int32[np.ndarray, "_ texts k"]],
+    right: Sequence[Int32[np.ndarray, "_ texts k"]] | None,
+) -> AffinityValues:
+    """Return the mutual k-NN similarities of all layers of several models, float64 in [0, 1].
+
+    Parameters
+    ----------
+    left, right : sequences of int32 arrays (layers, texts, k)
+        Checked neighbor ids (`checked_ids`) of the same texts, as many of each; their layers one after
+        the other are the rows and the columns. `right` is None where all are compared with each other.
+    """
+    from isodepth.affinity.counts import shared_counts
+
+    _, n_texts, k = left[0].shape
+    values: np.ndarray = shared_counts(left, right) / float(n_texts * k)
+    return values
+
+
+def refuse_other_shapes(left_ids: np.ndarray, right_ids: np.ndarray) -> None:
+    """Raise `ParameterError` unless ids (layers, texts, k) have as many texts and neighbors."""
     if left_ids.shape[1:] != right_ids.shape[1:]:
         axes = ("texts", "k")
         raise ParameterError(
             f"left and right neighbors must agree in {shape_text(axes, left_ids[0])} (left); right "
             f"has {shape_text(axes, right_ids[0])}"
         )
-    from isodepth.affinity.kernels import count_shared  # compiles; a rerun from the store need not
-
-    left, right = np.ascontiguousarray(left_ids), np.ascontiguousarray(right_ids)
-    counts: np.ndarray = count_shared(left, right)
-    return counts
 
 
 def checked_ids(
     ids: Integer[np.ndarray, "layers texts k"], name: str
 ) -> Int32[np.ndarray, "layers texts k"]:
-    """Return neighbor ids as int32, or raise `ParameterError` naming what is wrong with them."""
+    """Return neighbor ids as int32, or raise `ParameterError` naming what is wrong with them.
+
+    Memory: one layer, unless something is wrong.
+    """
     n_layers, n_texts, k = ids.shape
     if n_layers == 0 or k == 0 or n_texts < 2:
         raise ParameterError(
             f"{name} must hold at least 1 layer, 2 texts and 1 neighbor; got "
             f"{shape_text(('layers', 'texts', 'k'), ids)}"
         )
+    from isodepth.affinity.kernels import are_sets_of_others
+
+    space = np.empty(n_texts, dtype=np.int32)
+    for layer in ids:
+        in_range = layer.min() >= 0 and layer.max() < n_texts
+        if not (in_range and are_sets_of_others(np.require(layer, np.int32, ["C", "A"]), space)):
+            _refuse(ids, name)
+    return ids.astype(np.int32, copy=False)
+
+
+def _refuse(ids: Integer[np.ndarray, "layers texts k"], name: str) -> NoReturn:
+    """Raise `ParameterError` naming what is wrong with neighbor ids."""
+    n_texts = ids.shape[1]
     if ids.min() < 0 or ids.max() >= n_texts:
         raise ParameterError(
             f"{name}: ids must lie in 0 to {n_texts - 1} for {n_texts:,} texts; found "
@@ -99,9 +139,7 @@ def checked_ids(
         )
     ordered = np.sort(ids, axis=2)
     repeats = np.flatnonzero((ordered[:, :, 1:] == ordered[:, :, :-1]).any(axis=(0, 2)))
-    if len(repeats):
-        raise ParameterError(
-            f"{name}: an id may stand only once in a row; row {listed(repeats.tolist())} repeats one "
-            "(rows count from 0)"
-        )
-    return ids.astype(np.int32, copy=False)
+    raise ParameterError(
+        f"{name}: an id may stand only once in a row; row {listed(repeats.tolist())} repeats one "
+        "(rows count from 0)"
+    )

@@ -1,0 +1,262 @@
+"""All affinity matrices of many models: one array, cut by labels.
+
+The layers of all left models, one model after the other, are the rows; those of all right models are
+the columns. Where the models are compared with each other, left and right are the same.
+
+>>> matrices = all_affinities(neighbors, k=10)                                   # doctest: +SKIP
+>>> matrices["gemma-3-270m", "smollm2-135m-instruct"].values.shape               # doctest: +SKIP
+(18, 30)
+
+Memory: 8 bytes a pair of layers; a matrix of two models is a view.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from isodepth.affinity.matrix import AffinityMatrix
+from isodepth.axes import AffinityValues, layer_numbers, shape_text
+from isodepth.errors import ParameterError, UnknownNameError, counted, nearest_names, require
+
+if TYPE_CHECKING:
+    import pandas
+    import pyarrow
+    import xarray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class AffinityMatrices:
+    """Similarities of all layers of some models to all layers of some, on the same texts.
+
+    Parameters
+    ----------
+    values : float64 array (layers of all left models, layers of all right models)
+        One model after the other, in the order of the labels; in [0, 1] for mutual k-NN.
+    left, right : tuple of str
+        The models' names, each once on a side.
+    left_layers, right_layers : tuple of int
+        How many layers each has.
+    is_symmetric : bool
+        Whether left and right are the same models on the same texts, so that a pair stands twice.
+    measure : str
+        A key of `MEASURES`.
+    k : int
+        Neighbors per text.
+    n_texts : int
+        Texts.
+    texts : str or None
+        What all models read, by name, where known.
+    texts_digest : str or None
+        Identity of the texts, where known; of those that the left models read, where the two differ.
+    right_texts_digest : str or None
+        Identity of the right models' texts, where they are other ones, declared parallel.
+    provenance : mapping
+        Where they come from.
+
+    Raises
+    ------
+    ParameterError
+        If labels, layers and values do not fit each other.
+    """
+
+    values: AffinityValues
+    left: tuple[str, ...]
+    right: tuple[str, ...]
+    left_layers: tuple[int, ...]
+    right_layers: tuple[int, ...]
+    is_symmetric: bool
+    measure: str
+    k: int
+    n_texts: int
+    texts: str | None = None
+    texts_digest: str | None = None
+    right_texts_digest: str | None = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        refuse_repeats(self.left, "left")
+        refuse_repeats(self.right, "right")
+        layers = (self.left_layers, self.right_layers)
+        expected = tuple(sum(side) for side in layers)
+        if self.values.shape != expected or [*map(len, layers)] != [len(self.left), len(self.right)]:
+            raise ParameterError(
+                f"{counted(len(self.left), 'left label')} with layers {self.left_layers} and "
+                f"{counted(len(self.right), 'right label')} with layers {self.right_layers} do not fit "
+                f"values of {shape_text(('layers_left', 'layers_right'), self.values)}"
+            )
+        if self.is_symmetric and (self.left, self.left_layers) != (self.right, self.right_layers):
+            raise ParameterError(
+                "symmetric matrices must have the same models left and right; got "
+                f"{', '.join(self.left)} and {', '.join(self.right)}"
+            )
+
+    @property
+    def chance(self) -> float:
+        """The mean similarity of unrelated neighborhoods, k / (n_texts - 1)."""
+        return self.k / (self.n_texts - 1)
+
+    @property
+    def n_pairs(self) -> int:
+        """The number of `pairs`: of different models, each once, or of left with right ones."""
+        if self.is_symmetric:
+            return len(self.left) * (len(self.left) - 1) // 2
+        return len(self.left) * len(self.right)
+
+    def pairs(self, *, with_self: bool = False) -> Iterator[AffinityMatrix]:
+        """Yield the matrix of each pair, in the order of the labels.
+
+        Parameters
+        ----------
+        with_self : bool
+            Where left and right are the same: also each model with itself. Where they are not, every
+            left model is paired with every right one anyway.
+        """
+        for i, j in self._cells(with_self=with_self):
+            yield self._matrix(i, j)
+
+    def __getitem__(self, labels: tuple[str, str]) -> AffinityMatrix:
+        """Return the matrix of a left and a right model; its values are a view.
+
+        Raises
+        ------
+        UnknownNameError
+            If a label is not that of a model of its side; all such labels are named.
+        """
+        wrong, near = [], []
+        for label, known, side in zip(labels, (self.left, self.right), ("left", "right"), strict=True):
+            if label not in known:
+                wrong.append(f"{label!r} ({side})")
+                near += nearest_names(label, known)
+        if wrong:
+            raise UnknownNameError(
+                f"no model of these matrices is called {', '.join(wrong)}",
+                hint=f"did you mean {' or '.join(dict.fromkeys(near))}?"
+                if near
+                else f"left are {', '.join(self.left)}; right are {', '.join(self.right)}.",
+            )
+        return self._matrix(self.left.index(labels[0]), self.right.index(labels[1]))
+
+    def __repr__(self) -> str:
+        models = str(len(self.left)) if self.is_symmetric else f"{len(self.left)} x {len(self.right)}"
+        return (
+            f"AffinityMatrices({models} models, {counted(self.n_pairs, 'pair')}, (layers, layers) = "
+            f"{self.values.shape}, {self.measure}, k = {self.k}, n_texts = {self.n_texts})"
+        )
+
+    def to_table(self) -> "pyarrow.Table":
+        """Return one row per layer pair: labels, layers, k, measure, similarity.
+
+        Where left and right are the same models, each pair stands once, the model that comes first in
+        the order of the labels on the left, and so does each model with itself. Labels and measure are
+        dictionary-encoded; layers and k are int32.
+        """
+        import pyarrow
+
+        cells = list(self._cells(with_self=True))
+        matrices = [self._matrix(i, j).values for i, j in cells]
+        sizes = [values.size for values in matrices]
+        codes = {
+            "left": np.repeat(np.array([i for i, _ in cells], dtype=np.int32), sizes),
+            "right": np.repeat(np.array([j for _, j in cells], dtype=np.int32), sizes),
+            "measure": np.zeros(sum(sizes), dtype=np.int32),
+        }
+        labels = {"left": self.left, "right": self.right, "measure": (self.measure,)}
+        encoded = {
+            name: pyarrow.DictionaryArray.from_arrays(codes[name], pyarrow.array(labels[name]))
+            for name in codes
+        }
+        layers = [np.indices(values.shape, dtype=np.int32) + 1 for values in matrices]
+        return pyarrow.table(
+            {
+                "left": encoded["left"],
+                "right": encoded["right"],
+                "left_layer": np.concatenate([numbers[0].reshape(-1) for numbers in layers]),
+                "right_layer": np.concatenate([numbers[1].reshape(-1) for numbers in layers]),
+                "k": np.full(sum(sizes), self.k, dtype=np.int32),
+                "measure": encoded["measure"],
+                "similarity": np.concatenate([values.reshape(-1) for values in matrices]),
+            }
+        )
+
+    def to_frame(self) -> "pandas.DataFrame":
+        """Return `to_table` as a pandas DataFrame (pip install 'isodepth[xarray]').
+
+        Raises
+        ------
+        MissingPackageError
+            If pandas is not installed.
+        """
+        require("pandas", extra="xarray")
+        frame: pandas.DataFrame = self.to_table().to_pandas()
+        return frame
+
+    def to_xarray(self) -> "xarray.DataArray":
+        """Return the values with coordinates (pip install 'isodepth[xarray]').
+
+        Dimensions are left and right; along each stand the model's name and the layer's number, as
+        ``left_model`` and ``left_layer``, ``right_model`` and ``right_layer``.
+
+        Raises
+        ------
+        MissingPackageError
+            If xarray is not installed.
+        """
+        require("xarray", extra="xarray")
+        import xarray
+
+        coordinates: dict[str, tuple[str, Sequence[object]]] = {}
+        for side, models, layers in (
+            ("left", self.left, self.left_layers),
+            ("right", self.right, self.right_layers),
+        ):
+            coordinates[f"{side}_model"] = (side, np.repeat(models, layers).tolist())
+            numbers = [number for n_layers in layers for number in layer_numbers(n_layers)]
+            coordinates[f"{side}_layer"] = (side, numbers)
+        return xarray.DataArray(
+            self.values.copy(),
+            dims=("left", "right"),
+            coords=coordinates,
+            name="similarity",
+            attrs={"measure": self.measure, "k": self.k, "n_texts": self.n_texts},
+        )
+
+    def _cells(self, *, with_self: bool) -> Iterator[tuple[int, int]]:
+        """Yield the pairs as places of the left and the right label."""
+        for i in range(len(self.left)):
+            first = (i if with_self else i + 1) if self.is_symmetric else 0
+            for j in range(first, len(self.right)):
+                yield i, j
+
+    def _matrix(self, i: int, j: int) -> AffinityMatrix:
+        rows, columns = _places(self.left_layers, i), _places(self.right_layers, j)
+        return AffinityMatrix(
+            values=self.values[rows, columns],
+            left=self.left[i],
+            right=self.right[j],
+            measure=self.measure,
+            k=self.k,
+            n_texts=self.n_texts,
+            texts=self.texts,
+            texts_digest=self.texts_digest,
+            right_texts_digest=self.right_texts_digest,
+            provenance=self.provenance,
+        )
+
+
+def refuse_repeats(labels: Sequence[str], side: str) -> None:
+    """Raise `ParameterError` if a label stands twice on a side; all such labels are named."""
+    repeated = [f"{label} ({n} times)" for label, n in Counter(labels).items() if n > 1]
+    if repeated:
+        raise ParameterError(
+            f"labels must be unique on a side; repeated on the {side}: {', '.join(repeated)}",
+            hint="dataclasses.replace(neighbors, model=...) gives neighbors another label.",
+        )
+
+
+def _places(n_layers: Sequence[int], i: int) -> slice:
+    start, stop = [*accumulate(n_layers[: i + 1], initial=0)][-2:]
+    return slice(start, stop)
