@@ -1,10 +1,10 @@
-"""A folder for results is refused before the work that would fill it; writing is in test_store."""
+"""A folder is refused before the work that would fill it, and goes at once; writing is in store/test_artifacts."""
 
 from pathlib import Path
 
 import pytest
 
-from isodepth.atomic import refuse_unwritable
+from isodepth.atomic import refuse_unwritable, remove_folder
 from isodepth.errors import StoreError
 
 
@@ -25,3 +25,27 @@ def test_a_folder_without_permission_is_refused(
     monkeypatch.setattr("os.access", lambda path, mode: False)
     with pytest.raises(StoreError, match="no permission"):
         refuse_unwritable(tmp_path / "out")
+
+
+def test_a_folder_is_removed_with_all_in_it_and_nothing_beside_it(tmp_path: Path) -> None:
+    folder, beside = tmp_path / "results", tmp_path / "results-2"
+    for path in (folder / "deeper", beside):
+        path.mkdir(parents=True)
+        (path / "values").write_text("values")
+    for _ in range(2):
+        remove_folder(folder)
+        assert list(tmp_path.iterdir()) == [beside]
+    assert (beside / "values").read_text() == "values"
+
+
+def test_a_removal_that_is_broken_off_leaves_no_part_in_sight(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken_off(path: Path, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    (tmp_path / "results" / "deeper").mkdir(parents=True)
+    monkeypatch.setattr("shutil.rmtree", broken_off)
+    with pytest.raises(KeyboardInterrupt):
+        remove_folder(tmp_path / "results")
+    assert [path.name[0] for path in tmp_path.iterdir()] == ["."]

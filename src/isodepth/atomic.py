@@ -1,4 +1,4 @@
-"""How files are written: whole or not at all.
+"""How files are written and removed: whole or not at all.
 
 Everything is written under a temporary name beside its place, synced, and renamed. The operating
 system's "no space" and "no permission" become errors that say what to do.
@@ -112,6 +112,17 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
             _sync_file(folder.parent)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder so that no part of it is ever seen; nothing happens where there is none."""
+    if not folder.is_dir():
+        return
+    with storage_errors(folder):
+        hidden = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
+        with contextlib.suppress(FileNotFoundError):  # another process was first
+            folder.rename(hidden / "removed")
+        shutil.rmtree(hidden, ignore_errors=True)
 
 
 def refuse_unwritable(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Where downloads and converted models are kept: the user's cache, outside any checkout."""
+"""Where is kept what can be fetched or made again? In the user's cache, outside any checkout."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,7 @@ import platformdirs
 
 
 def cache_directory() -> Path:
-    """Return the folder for downloads and converted models; it may not exist yet.
+    """Return the folder for downloads, converted models and copies of remote stores; it may not exist.
 
     ``$ISODEPTH_CACHE`` where that is set, else the platform's cache folder for "isodepth"
     (``~/.cache/isodepth`` on Linux).

@@ -246,6 +246,19 @@ for repository, revision in json.loads(sys.argv[1]):
 print(json.dumps(outcomes))
 """
 
+# the same for what is asked without fetching anything
+REVISIONS = (
+    CALLS.replace("hub_snapshot", "hub_revision")
+    .replace(
+        "folder, commit = hub_revision(repository, revision=revision)",
+        "found = hub_revision(repository, revision=revision)",
+    )
+    .replace(
+        'outcomes.append({"folder": str(folder), "commit": commit})',
+        'outcomes.append({"commit": found.commit, "files": found.files})',
+    )
+)
+
 # which model names say; with code where the second of a pair is true
 RESOLUTIONS = """
 import json, sys
@@ -487,3 +500,41 @@ def test_whether_a_hub_model_is_here_is_seen_in_the_hubs_own_cache(
     assert is_hub_model_here("owner/tiny")
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     assert not is_hub_model_here("owner/tiny")
+
+
+# without fetching
+
+
+def test_a_commit_is_asked_for_without_fetching_a_file(serve: Serve, tmp_path: Path) -> None:
+    stub = Stub()
+    stub.endpoint = serve(handler_of(stub))
+    calls = [
+        ("owner/tiny", None),
+        ("owner/tiny", COMMIT),
+        ("owner/tiny", "v1.3"),
+        ("owner/absent", None),
+    ]
+    first, at, revision, absent = outcomes_of(
+        calls, endpoint=stub.endpoint, home=tmp_path, script=REVISIONS
+    )
+    assert first == at == {"commit": COMMIT, "files": [*WANTED, *UNWANTED]}
+    assert "hub model owner/tiny@v1.3 was not found" in revision["message"]
+    assert "hub model owner/absent was not found (or is private)" in absent["message"]
+    assert not [path for path in stub.asked if "/resolve/" in path]
+    assert not list(tmp_path.rglob("config.json"))
+
+
+def test_where_the_hub_is_out_of_reach_its_cache_tells_the_commit(
+    online: Online, stub: Stub, home: Path
+) -> None:
+    assert online("owner/tiny")["commit"] == COMMIT
+    calls = [("owner/tiny", None), ("owner/absent", None)]
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        nobody = f"http://127.0.0.1:{bound.getsockname()[1]}"
+        unreachable = outcomes_of(calls, endpoint=nobody, home=home, script=REVISIONS)
+    offline = outcomes_of(calls, endpoint=stub.endpoint, home=home, offline=True, script=REVISIONS)
+    for found, absent in (unreachable, offline):
+        assert found == {"commit": COMMIT, "files": sorted(WANTED)}
+        assert absent["type"] == "DownloadError"
+    assert "(switched off by HF_HUB_OFFLINE)" in offline[1]["message"]

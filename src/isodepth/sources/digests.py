@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 
 from isodepth.atomic import write_atomically
-from isodepth.sources.cache import cache_directory
+from isodepth.cache import cache_directory
 
 MODEL_FILES = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt")
 """The files of a model folder that decide what it computes; read in the order of their names."""

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import ClassVar
 
 from isodepth.atomic import atomic_path, storage_errors
+from isodepth.cache import cache_directory
 from isodepth.errors import DownloadError
 from isodepth.progress import Progress, no_progress
-from isodepth.sources.cache import cache_directory
 from isodepth.sources.digests import file_digest, sha256_of
 
 POLL_SECONDS = 0.2

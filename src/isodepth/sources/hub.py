@@ -4,7 +4,10 @@ Only safetensors, configuration and tokenizer files are fetched: no pickled weig
 it is asked for.
 """
 
+import contextlib
 import os
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from isodepth.atomic import storage_errors
@@ -68,6 +71,98 @@ def hub_snapshot(
         model or revision, or if it is gated and no token is set.
     """
     import huggingface_hub
+
+    with _hub_errors(repository, revision):
+        folder = huggingface_hub.snapshot_download(
+            repository,
+            revision=revision,
+            allow_patterns=[*WANTED, *(["*.py"] if with_code else [])],
+            ignore_patterns=UNWANTED,
+        )
+    path = Path(folder)
+    return path, path.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HubRevision:
+    """One revision of a hub model, of which nothing need be on this machine.
+
+    Parameters
+    ----------
+    commit : str
+        Its commit.
+    files : tuple of str
+        The names of its files.
+    """
+
+    commit: str
+    files: tuple[str, ...]
+
+
+def hub_revision(repository: str, *, revision: str | None = None) -> HubRevision:
+    """Return which commit a hub model is at and what files it has, without fetching any.
+
+    Where the hub is switched off or out of reach, the hub's cache on this machine answers.
+
+    Parameters
+    ----------
+    repository : str
+        The hub id, "owner/name".
+    revision : str, optional
+        A branch, tag or commit; the default branch where it is left out.
+
+    Raises
+    ------
+    DownloadError
+        As `hub_snapshot`.
+    """
+    import huggingface_hub
+    from huggingface_hub import errors as hub_errors
+
+    refusals = (
+        hub_errors.HFValidationError,
+        hub_errors.GatedRepoError,
+        hub_errors.RepositoryNotFoundError,
+        hub_errors.RevisionNotFoundError,
+    )
+    with _hub_errors(repository, revision):
+        try:
+            at = revision or huggingface_hub.constants.DEFAULT_REVISION
+            found = huggingface_hub.HfApi().model_info(repository, revision=at)
+        except refusals:
+            raise
+        except Exception:  # out of reach, in as many ways as the HTTP client has
+            folder = _cached_snapshot(repository, revision)
+            if folder is None:
+                raise
+            names = tuple(sorted(path.name for path in folder.iterdir()))
+            return HubRevision(commit=folder.name, files=names)
+    names = tuple(sibling.rfilename for sibling in found.siblings or ())
+    return HubRevision(commit=str(found.sha), files=names)
+
+
+def _cached_snapshot(repository: str, revision: str | None) -> Path | None:
+    """Return the folder of a model in the hub's cache on this machine, or None."""
+    import huggingface_hub
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        return Path(
+            huggingface_hub.snapshot_download(
+                repository,
+                revision=revision,
+                allow_patterns=WANTED,
+                ignore_patterns=UNWANTED,
+                local_files_only=True,
+            )
+        )
+    except LocalEntryNotFoundError:
+        return None
+
+
+@contextlib.contextmanager
+def _hub_errors(repository: str, revision: str | None) -> Iterator[None]:
+    """Turn what the hub's library raises into errors that say what to do."""
     from huggingface_hub import constants
     from huggingface_hub import errors as hub_errors
 
@@ -75,12 +170,7 @@ def hub_snapshot(
     local = "or pass the path of a local transformers folder or GGUF file instead of the hub id."
     try:
         with storage_errors(Path(constants.HF_HUB_CACHE)):
-            folder = huggingface_hub.snapshot_download(
-                repository,
-                revision=revision,
-                allow_patterns=[*WANTED, *(["*.py"] if with_code else [])],
-                ignore_patterns=UNWANTED,
-            )
+            yield
     except StoreError as error:
         raise StoreError(
             error.message, hint=f"the hub's cache is where HF_HOME says; {error.hint}"
@@ -108,5 +198,3 @@ def hub_snapshot(
             f"{constants.ENDPOINT}{switched_off}: {first_line(error)}",
             hint=f"connect to the network (and unset HF_HUB_OFFLINE), {local}",
         ) from error
-    path = Path(folder)
-    return path, path.name

@@ -7,10 +7,8 @@ import re
 import shutil
 import signal
 import stat
-import subprocess
-import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -19,26 +17,33 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors.numpy import load_file
 
-from isodepth import store as store_module
 from isodepth.atomic import atomic_folder, write_atomically
-from isodepth.errors import IsodepthError, StoreError
+from isodepth.errors import IsodepthError, ParameterError, StoreError
 from isodepth.store import (
     ARRAYS,
     MANIFEST,
     DamagedArtifactWarning,
-    ResumableArray,
     Store,
     content_key,
     default_store,
 )
-
-STAGE = "neighbors"
-KEY = content_key({"stage": STAGE, "k": 7})
-OTHER_KEY = content_key({"stage": STAGE, "k": 11})
-MANIFEST_OF_TEST = {"model": "tiny", "provenance": {"seed": 13}}
-SHAPE = (3, 7, 5)  # layers, texts, units
+from isodepth.store import artifacts as artifacts_module
+from tiny_stores import (
+    KEY,
+    MANIFEST_OF_TEST,
+    OTHER_KEY,
+    SHAPE,
+    STAGE,
+    Start,
+    begun,
+    files_below,
+    flip_byte,
+    raises_os_error,
+    reopened,
+    write_rows,
+    written,
+)
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
@@ -47,84 +52,10 @@ JSON = st.recursive(
 )
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store")
-
-
-@pytest.fixture
-def values(rng: np.random.Generator) -> np.ndarray:
-    return rng.standard_normal(SHAPE).astype(np.float32)
-
-
-def written(store: Store, key: str = KEY) -> Path:
-    ids = np.arange(6, dtype=np.int64).reshape(2, 3)
-    return store.write(STAGE, key, arrays={"ids": ids}, manifest=MANIFEST_OF_TEST)
-
-
-def begun(store: Store) -> ResumableArray:
-    return store.begin("activations", KEY, shape=SHAPE, manifest=MANIFEST_OF_TEST)
-
-
-def reopened(store: Store) -> ResumableArray:
-    array = store.unfinished("activations", KEY)
-    assert array is not None
-    return array
-
-
-def write_rows(array: ResumableArray, values: np.ndarray, rows: list[int]) -> None:
-    array.write(np.array(rows, dtype=np.int64), values[:, rows])
-
-
-def files_below(folder: Path) -> list[str]:
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
-
-
-def flip_byte(path: Path, position: int) -> None:
-    data = bytearray(path.read_bytes())
-    data[position] ^= 0x01
-    path.write_bytes(data)
-
-
-def raises_os_error(number: int) -> Callable[..., Any]:
-    def refuse(*args: object, **kwargs: object) -> None:
-        raise OSError(number, os.strerror(number))
-
-    return refuse
-
-
 def half_then_no_space(path: Path, data: Any, *args: object, **kwargs: object) -> None:
     with path.open("wb") as file:
         file.write((data if isinstance(data, bytes) else data.encode())[: len(data) // 2])
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-def started(script: str, *arguments: object) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", script, *map(str, arguments)]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-
-@pytest.fixture
-def process() -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Start scripts in other processes; whatever still runs at the end is killed."""
-    running: list[subprocess.Popen[str]] = []
-
-    def start(script: str, *arguments: object) -> subprocess.Popen[str]:
-        running.append(started(script, *arguments))
-        return running[-1]
-
-    yield start
-    for child in running:
-        if child.poll() is None:
-            child.kill()
-        child.wait()
-        assert child.stdin is not None
-        assert child.stdout is not None
-        child.stdin.close()
-        child.stdout.close()
-
-
-Start = Callable[..., subprocess.Popen[str]]
 
 
 # keys
@@ -312,13 +243,13 @@ def test_files_are_synced_before_they_get_their_name(
 KILLED_IN_WRITE = """
 import os, signal, sys
 import numpy as np
-from isodepth import store
+from isodepth.store import Store, artifacts, resumable
 
 def killed(folder, manifest):
     os.kill(os.getpid(), signal.SIGKILL)
 
-store._write_manifest = killed
-store.Store(sys.argv[1]).write("neighbors", sys.argv[2], arrays={"ids": np.arange(6)}, manifest={})
+artifacts.write_manifest = killed
+Store(sys.argv[1]).write("neighbors", sys.argv[2], arrays={"ids": np.arange(6)}, manifest={})
 """
 
 
@@ -335,17 +266,17 @@ def test_a_killed_write_is_not_there_and_can_be_done_again(store: Store, process
 WRITTEN_AT_ONCE = """
 import sys
 import numpy as np
-from isodepth import store
+from isodepth.store import Store, artifacts, resumable
 
-original = store._write_manifest
+original = artifacts.write_manifest
 
 def after_the_other_has_begun(folder, manifest):
     print("begun", flush=True)
     sys.stdin.readline()
     original(folder, manifest)
 
-store._write_manifest = after_the_other_has_begun
-store.Store(sys.argv[1]).write("neighbors", sys.argv[2], arrays={"ids": np.arange(6)}, manifest={})
+artifacts.write_manifest = after_the_other_has_begun
+Store(sys.argv[1]).write("neighbors", sys.argv[2], arrays={"ids": np.arange(6)}, manifest={})
 """
 
 
@@ -431,14 +362,14 @@ def test_damage_that_another_process_set_aside_first_reads_as_none(
 ) -> None:
     folder = written(store)
     flip_byte(folder / ARRAYS, -1)
-    noticed = store_module._damage
+    noticed = artifacts_module.damage
 
     def noticed_by_two(folder: Path) -> str | None:
         problem = noticed(folder)
         shutil.rmtree(folder)
         return problem
 
-    monkeypatch.setattr(store_module, "_damage", noticed_by_two)
+    monkeypatch.setattr(artifacts_module, "damage", noticed_by_two)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DamagedArtifactWarning)
         assert store.read(STAGE, KEY) is None
@@ -635,240 +566,126 @@ def test_a_killed_process_holds_no_lock(store: Store, tmp_path: Path, process: S
         assert not (tmp_path / "done").exists()
 
 
-# resumable arrays
+# other files, manifests, removal
 
 
-def test_a_new_array_lacks_every_row(store: Store) -> None:
-    assert store.unfinished("activations", KEY) is None
-    array = begun(store)
-    for same in (array, reopened(store)):
-        assert same.missing.tolist() == list(range(SHAPE[1]))
-        assert same.missing.dtype == np.int64
-        assert same.values().shape == SHAPE
-        assert (same.shape, same.manifest) == (SHAPE, MANIFEST_OF_TEST)
-    assert store.read("activations", KEY) is None
+def test_other_files_are_kept_and_listed_beside_the_arrays(store: Store) -> None:
+    files = {"texts.json": b'["a"]', "empty": b""}
+    folder = store.write(STAGE, KEY, arrays={"ids": np.arange(3)}, manifest={}, files=files)
+    artifact = store.read(STAGE, KEY)
+    assert artifact is not None
+    assert list(artifact.arrays) == ["ids"]
+    assert {name: (folder / name).read_bytes() for name in files} == files
+    listed = artifact.manifest["files"]
+    assert set(listed) == {ARRAYS, *files}
+    for name, data in files.items():
+        assert listed[name] == {"sha256": sha256(data).hexdigest(), "size_bytes": len(data)}
 
 
-def test_begin_replaces_what_was_there(store: Store, values: np.ndarray) -> None:
-    write_rows(begun(store), values, [0, 1])
-    array = begun(store)
-    assert array.missing.tolist() == list(range(SHAPE[1]))
-    assert not array.values().any()
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.data())
-def test_rows_survive_reopening_in_any_order(
-    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
-) -> None:
-    store = Store(tmp_path_factory.mktemp("store"))
-    values = np.arange(np.prod(SHAPE), dtype=np.float32).reshape(SHAPE) + 1
-    order = data.draw(st.permutations(range(SHAPE[1])))
-    cut = data.draw(st.integers(0, SHAPE[1]))
-    array = begun(store)
-    for rows in (order[: cut // 2], order[cut // 2 : cut]):
-        write_rows(array, values, list(rows))
-    found = reopened(store)
-    assert found.missing.tolist() == sorted(order[cut:])
-    np.testing.assert_array_equal(found.values()[:, order[:cut]], values[:, order[:cut]])
-    assert not found.values()[:, order[cut:]].any()
-    write_rows(found, values, found.missing.tolist())
-    assert reopened(store).missing.size == 0
-    np.testing.assert_array_equal(found.values(), values)
-
-
-def test_rows_given_in_other_types_and_orders_are_stored_as_float32(
-    store: Store, values: np.ndarray
-) -> None:
-    array = begun(store)
-    array.write(np.arange(SHAPE[1]), np.asfortranarray(values.astype(np.float64)))
-    assert reopened(store).missing.size == 0
-    np.testing.assert_array_equal(array.values(), values)
-
-
-def test_writes_that_the_system_cuts_short_are_continued(
-    store: Store, values: np.ndarray, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pwrite = os.pwrite
-    monkeypatch.setattr(os, "pwrite", lambda file, data, start: pwrite(file, data[:3], start))
-    array = begun(store)
-    write_rows(array, values, list(range(SHAPE[1])))
-    np.testing.assert_array_equal(array.values(), values)
-
-
-def test_a_journal_line_cut_short_costs_only_its_rows(store: Store, values: np.ndarray) -> None:
-    array = begun(store)
-    write_rows(array, values, [4, 2])
-    write_rows(array, values, [0, 6])
-    journal = array.folder / ResumableArray.JOURNAL
-    first, second = journal.read_text().splitlines(keepends=True)
-    for length in range(len(second) - 1):
-        journal.write_text(first + second[:length])
-        assert reopened(store).missing.tolist() == [0, 1, 3, 5, 6]
-
-
-def test_rows_written_after_a_journal_line_cut_short_are_kept(store: Store, values: np.ndarray) -> None:
-    array = begun(store)
-    write_rows(array, values, [4, 2])
-    write_rows(array, values, [0, 6])
-    journal = array.folder / ResumableArray.JOURNAL
-    os.truncate(journal, journal.stat().st_size - 5)
-    found = reopened(store)
-    assert found.missing.tolist() == [0, 1, 3, 5, 6]
-    write_rows(found, values, [0, 1])
-    assert reopened(store).missing.tolist() == [3, 5, 6]
-
-
-def test_no_flipped_byte_of_the_journal_stops_or_misleads(store: Store, values: np.ndarray) -> None:
-    array = begun(store)
-    write_rows(array, values, [4, 2])
-    journal = array.folder / ResumableArray.JOURNAL
-    good = journal.read_bytes()
-    for position in range(len(good)):
-        for flip in (0x01, 0x80):
-            data = bytearray(good)
-            data[position] ^= flip
-            journal.write_bytes(data)
-            assert {0, 1, 3, 5, 6} <= set(reopened(store).missing.tolist())
+def test_an_artifact_may_have_no_arrays(store: Store) -> None:
+    store.write(STAGE, KEY, arrays={}, manifest=MANIFEST_OF_TEST, files={"texts.json": b"[]"})
+    artifact = store.read(STAGE, KEY)
+    assert artifact is not None
+    assert artifact.arrays == {}
+    assert list(artifact.manifest["files"]) == ["texts.json"]
 
 
 @pytest.mark.parametrize(
-    "rows", ["[1.4]", '["a"]', "[null]", "[[1]]", "[-1]", "[7]", "[1e3]", "7", "{}", "null"]
+    "name", ["", ".hidden", "..", "a/b", "/etc/passwd", "../up", "a/", ARRAYS, MANIFEST]
 )
-def test_a_journal_line_with_impossible_rows_is_passed_over(
-    store: Store, values: np.ndarray, rows: str
+def test_a_file_that_is_no_plain_name_is_refused_before_anything_is_written(
+    store: Store, name: str
 ) -> None:
-    array = begun(store)
-    write_rows(array, values, [4, 2])
-    with (array.folder / ResumableArray.JOURNAL).open("a") as journal:
-        journal.write(f'{{"rows": {rows}, "sums": ["00"]}}\n')
-    assert reopened(store).missing.tolist() == [0, 1, 3, 5, 6]
+    with pytest.raises(ParameterError, match=re.escape(f"file {name!r} of {STAGE} cannot be stored")):
+        store.write(STAGE, KEY, arrays={}, manifest={}, files={name: b"data"})
+    assert not store.root.exists()
 
 
-@pytest.mark.parametrize("layer", range(SHAPE[0]))
-def test_a_flipped_byte_makes_its_row_missing_again(
-    store: Store, values: np.ndarray, layer: int
-) -> None:
-    array = begun(store)
-    write_rows(array, values, list(range(SHAPE[1])))
-    row, unit = 5, 3
-    flip_byte(array.folder / ARRAYS, -4 * (np.prod(SHAPE) - (layer * 7 + row) * 5 - unit))
-    found = reopened(store)
-    assert found.missing.tolist() == [row]
-    write_rows(found, values, [row])
-    assert reopened(store).missing.size == 0
-    np.testing.assert_array_equal(found.values(), values)
-
-
-UNUSABLE: dict[str, tuple[str, Callable[[Path], object]]] = {
-    "truncated data": (ARRAYS, lambda path: os.truncate(path, path.stat().st_size - 1)),
-    "longer data": (ARRAYS, lambda path: os.truncate(path, path.stat().st_size + 1)),
-    "no data": (ARRAYS, lambda path: path.unlink()),
-    "damaged header": (ARRAYS, lambda path: flip_byte(path, 11)),
-    "damaged header length": (ARRAYS, lambda path: flip_byte(path, 0)),
-    "truncated manifest": (MANIFEST, lambda path: os.truncate(path, 9)),
-    "no manifest": (MANIFEST, lambda path: path.unlink()),
-    "manifest of another form": (MANIFEST, lambda path: path.write_text("[]")),
-    "manifest of another shape": (
-        MANIFEST,
-        lambda path: path.write_text('{"shape": [7], "manifest": {}}'),
-    ),
-}
-
-
-@pytest.mark.parametrize("damage", UNUSABLE)
-def test_an_unusable_array_is_begun_anew(store: Store, values: np.ndarray, damage: str) -> None:
-    name, harm = UNUSABLE[damage]
-    array = begun(store)
-    write_rows(array, values, [0, 1])
-    harm(array.folder / name)
-    assert store.unfinished("activations", KEY) is None
-    assert begun(store).missing.tolist() == list(range(SHAPE[1]))
-
-
-def test_any_flipped_byte_of_an_unfinished_manifest_is_noticed(store: Store) -> None:
-    manifest = begun(store).folder / MANIFEST
-    good = manifest.read_bytes()
-    unnoticed = []
-    for position in range(len(good)):
-        manifest.write_bytes(good)
-        flip_byte(manifest, position)
-        if store.unfinished("activations", KEY) is not None:
-            unnoticed.append(good[max(0, position - 5) : position + 5])
-    assert unnoticed == []
-
-
-KILLED_IN_ROWS = """
-import os, signal, sys
-import numpy as np
-from isodepth import store
-
-array = store.Store(sys.argv[1]).begin("activations", sys.argv[2], shape=(3, 7, 5), manifest={})
-array.write(np.array([4, 2]), np.full((3, 2, 5), 13.0))
-
-def killed(values):
-    os.kill(os.getpid(), signal.SIGKILL)
-
-store._row_sum = killed
-array.write(np.array([0, 6]), np.full((3, 2, 5), 17.0))
-"""
-
-
-def test_rows_of_a_killed_process_are_kept_up_to_its_last_journal_line(
-    store: Store, process: Start
-) -> None:
-    assert process(KILLED_IN_ROWS, store.root, KEY).wait(30) == -signal.SIGKILL
-    found = reopened(store)
-    assert found.missing.tolist() == [0, 1, 3, 5, 6]
-    assert (found.values()[:, [4, 2]] == 13).all()
-
-
-def test_an_adopted_array_is_an_artifact_that_others_can_load(store: Store, values: np.ndarray) -> None:
-    array = begun(store)
-    write_rows(array, values, list(range(SHAPE[1])))
-    folder = store.adopt("activations", KEY, array)
-    artifact = store.read("activations", KEY)
+def test_the_manifest_is_read_without_the_data(store: Store) -> None:
+    assert store.manifest(STAGE, KEY) is None
+    folder = written(store)
+    artifact = store.read(STAGE, KEY)
     assert artifact is not None
-    assert artifact.path == folder
-    assert list(artifact.arrays) == [ResumableArray.NAME]
-    np.testing.assert_array_equal(artifact.arrays[ResumableArray.NAME], values)
-    assert artifact.manifest.items() >= MANIFEST_OF_TEST.items()
-    loaded = load_file(folder / ARRAYS)
-    np.testing.assert_array_equal(loaded[ResumableArray.NAME], values)
-    assert store.unfinished("activations", KEY) is None
-    assert not array.folder.exists()
+    (folder / ARRAYS).unlink()
+    assert store.manifest(STAGE, KEY) == artifact.manifest
+    for data in (b"", b"[]", b"{}", b"\xff", (folder / MANIFEST).read_bytes()[:-9]):
+        (folder / MANIFEST).write_bytes(data)
+        assert store.manifest(STAGE, KEY) is None
 
 
-def test_an_array_adopted_twice_keeps_the_first(store: Store, values: np.ndarray) -> None:
-    for part in (values, values + 1):
-        array = begun(store)
-        write_rows(array, part, list(range(SHAPE[1])))
-        store.adopt("activations", KEY, array)
-    artifact = store.read("activations", KEY)
-    assert artifact is not None
-    np.testing.assert_array_equal(artifact.arrays[ResumableArray.NAME], values)
-
-
-@pytest.mark.parametrize("failing", ["store._write_manifest", "atomic._sync_file"])
-def test_an_adoption_that_fails_loses_no_row(
-    store: Store, values: np.ndarray, monkeypatch: pytest.MonkeyPatch, failing: str
-) -> None:
-    array = begun(store)
-    write_rows(array, values, list(range(SHAPE[1])))
-    with monkeypatch.context() as patch:
-        patch.setattr(f"isodepth.{failing}", raises_os_error(errno.ENOSPC))
-        with pytest.raises(StoreError, match=r"What was finished before is kept\."):
-            store.adopt("activations", KEY, array)
-    assert store.read("activations", KEY) is None
-    assert reopened(store).missing.size == 0
-    np.testing.assert_array_equal(reopened(store).values(), values)
-
-
-def test_discard_removes_the_array_and_nothing_else(store: Store, values: np.ndarray) -> None:
+def test_a_removed_artifact_is_gone_and_can_be_written_again(store: Store) -> None:
     written(store)
-    array = begun(store)
-    write_rows(array, values, [0])
-    array.discard()
-    assert store.unfinished("activations", KEY) is None
-    assert files_below(store.root) == [f"{STAGE}/{KEY}/{ARRAYS}", f"{STAGE}/{KEY}/{MANIFEST}"]
-    array.discard()
+    written(store, OTHER_KEY)
+    for _ in range(2):
+        store.remove(STAGE, KEY)
+        assert store.read(STAGE, KEY) is None
+    assert [path.name for path in (store.root / STAGE).iterdir()] == [OTHER_KEY]
+    written(store)
+    assert store.read(STAGE, KEY) is not None
+
+
+def test_a_killed_removal_leaves_no_part_in_sight(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written(store)
+
+    def killed(path: Path, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(shutil, "rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        store.remove(STAGE, KEY)
+    assert store.keys(STAGE) == []
+    assert store.read(STAGE, KEY) is None
+
+
+def test_an_artifact_that_is_removed_while_it_is_read_reads_as_none(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written(store)
+    mapped = artifacts_module.mapped_arrays
+
+    def removed_first(path: Path) -> dict[str, np.ndarray]:
+        Store(store.root).remove(STAGE, KEY)
+        return mapped(path)
+
+    monkeypatch.setattr(artifacts_module, "mapped_arrays", removed_first)
+    assert store.read(STAGE, KEY) is None
+
+
+def test_stages_are_the_folders_that_hold_artifacts(store: Store) -> None:
+    assert store.stages() == []
+    written(store)
+    store.write("affinity", KEY, arrays={}, manifest={})
+    flip_byte(store.write("other", KEY, arrays={"x": np.arange(3)}, manifest={}) / ARRAYS, -1)
+    with pytest.warns(DamagedArtifactWarning):
+        store.read("other", KEY)
+    begun(store)
+    with store.lock(STAGE, KEY):
+        assert store.stages() == ["affinity", "neighbors", "other"]
+
+
+def test_a_lock_that_another_process_has_is_not_waited_for_unless_asked(
+    store: Store, tmp_path: Path, process: Start
+) -> None:
+    assert not store.is_locked(STAGE, KEY)
+    holder = process(HOLDS_A_LOCK, store.root, KEY, tmp_path / "done")
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    assert store.is_locked(STAGE, KEY)
+    assert not store.is_locked(STAGE, OTHER_KEY)
+    with store.lock(STAGE, KEY) as held:
+        assert not held
+    with store.lock(STAGE, OTHER_KEY) as held:
+        assert held
+    assert not (tmp_path / "done").exists()
+    holder.communicate("let go\n", timeout=30)
+    assert not store.is_locked(STAGE, KEY)
+    with store.lock(STAGE, KEY) as held:
+        assert held
+        assert store.is_locked(STAGE, KEY)
+
+
+def test_asking_for_a_lock_does_not_make_one(store: Store) -> None:
+    assert not store.is_locked(STAGE, KEY)
+    assert not store.root.exists()

@@ -1,0 +1,308 @@
+"""What in a store can go, and why?
+
+Nothing is removed by listing: `garbage` says what can go, and `collect` removes it, after asking once
+more whether a process has begun to use it meanwhile.
+
+>>> found = garbage(store, versions={"neighbors": 2})                                # doctest: +SKIP
+>>> sum(item.size_bytes for item in collect(found))                                  # doctest: +SKIP
+"""
+
+import functools
+import re
+import shutil
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import filelock
+
+from isodepth.atomic import storage_errors
+from isodepth.store.artifacts import LOCKS, Store, is_held
+from isodepth.store.housekeeping import (
+    STAGE_AND_KEY,
+    Entry,
+    bytes_on_disk,
+    entries,
+    leftovers,
+    things_set_aside,
+    touched_at,
+    unfinished_entries,
+)
+from isodepth.store.remote import RemoteStore
+from isodepth.store.sealing import damage, listed_sums, unsealed
+
+HOUR = 3600.0
+DAY = 24 * HOUR
+UNTOUCHED_SECONDS = 30 * DAY
+"""After how long an array under construction counts as given up."""
+WITH_K = re.compile(r"(?P<key>.+)-k(?P<k>\d+)")
+"""How the key of neighbors ends: with the number of neighbors per text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Garbage:
+    """One thing that can go.
+
+    Parameters
+    ----------
+    what : str
+        Its stage and key, its path, or its address.
+    why : str
+        Why it can go.
+    size_bytes : int
+        What that frees.
+    remove : callable
+        Removes it and returns whether it did: False where a process uses it by now.
+    """
+
+    what: str
+    why: str
+    size_bytes: int
+    remove: Callable[[], bool]
+
+
+def garbage(
+    store: Store,
+    *,
+    versions: Mapping[str, int],
+    needed: Collection[tuple[str, str]] | None = None,
+    copies: bool = False,
+) -> list[Garbage]:
+    """Return what in a store can go; nothing is removed.
+
+    That is: what killed processes left, damaged things that were set aside, arrays under construction
+    whose result is stored or that nobody touched for 30 days, lock files that nobody holds, artifacts
+    of older code versions, and neighbors of which the store has more per text. What a running process
+    holds is never listed.
+
+    Parameters
+    ----------
+    store : Store
+        Of a remote one, objects that no manifest names are listed too.
+    versions : mapping of str to int
+        The present code version of each stage.
+    needed : collection of (stage, key), optional
+        If given, all other artifacts are listed.
+    copies : bool
+        List this machine's copies of what is in the remote store, which are fetched again when needed.
+    """
+    now = time.time()
+    with storage_errors(store.root):
+        artifacts = entries(store)
+        found = [
+            *_left(store, now),
+            *_abandoned_arrays(store, artifacts, now),
+            *_free_locks(store, now),
+            *_needless_artifacts(store, artifacts, versions, needed),
+        ]
+    if isinstance(store, RemoteStore):
+        found += _left_remotely(store, now)
+        if copies:
+            listed = {item.what for item in found}
+            found += [item for item in _copies(store, artifacts) if item.what not in listed]
+    return found
+
+
+def collect(found: Sequence[Garbage]) -> list[Garbage]:
+    """Remove things that can go; return those that were removed."""
+    return [item for item in found if item.remove()]
+
+
+def _left(store: Store, now: float) -> Iterator[Garbage]:
+    for path in leftovers(store):
+        if now - touched_at(path) > HOUR:
+            yield Garbage(
+                what=str(path),
+                why="left by a killed write",
+                size_bytes=bytes_on_disk(path),
+                remove=functools.partial(_remove_untouched, path, HOUR),
+            )
+    for path in things_set_aside(store):
+        yield Garbage(
+            what=str(path),
+            why="damaged, set aside",
+            size_bytes=bytes_on_disk(path),
+            remove=functools.partial(_remove_untouched, path, 0.0),
+        )
+
+
+def _abandoned_arrays(store: Store, artifacts: list[Entry], now: float) -> Iterator[Garbage]:
+    stored = {(entry.stage, entry.key) for entry in artifacts if entry.manifest}
+    read = {
+        entry.manifest["activations"]: entry
+        for entry in artifacts
+        if entry.manifest and "activations" in entry.manifest
+    }
+    for array in unfinished_entries(store):
+        age = now - array.touched_at
+        result = read.get(array.key)
+        if age > HOUR and ((array.stage, array.key) in stored or result is not None):
+            if result is not None and _is_locked(store, result.stage, result.key):
+                continue
+            why, least = "its result is stored", HOUR
+        elif age > UNTOUCHED_SECONDS:
+            why, least = f"unfinished, not touched for {age / DAY:,.0f} days", UNTOUCHED_SECONDS
+        else:
+            continue
+        yield Garbage(
+            what=str(array.path),
+            why=why,
+            size_bytes=array.size_bytes,
+            remove=functools.partial(_remove_untouched, array.path, least),
+        )
+
+
+def _free_locks(store: Store, now: float) -> Iterator[Garbage]:
+    for path in sorted((store.root / LOCKS).glob("*.lock")):
+        is_ours = STAGE_AND_KEY.fullmatch(path.stem) is not None
+        if is_ours and now - touched_at(path) > DAY and not is_held(path):
+            yield Garbage(
+                what=str(path),
+                why="a lock that nobody holds",
+                size_bytes=bytes_on_disk(path),
+                remove=functools.partial(_remove_free_lock, path),
+            )
+
+
+def _needless_artifacts(
+    store: Store,
+    artifacts: list[Entry],
+    versions: Mapping[str, int],
+    needed: Collection[tuple[str, str]] | None,
+) -> Iterator[Garbage]:
+    most = _most_neighbors(store, artifacts)
+    for entry in artifacts:
+        if entry.manifest is None:
+            continue  # damaged: `isodepth.store.housekeeping.verify` tells how
+        version = entry.manifest.get("version")
+        current = versions.get(entry.stage)
+        name = WITH_K.fullmatch(entry.key)
+        if isinstance(version, int) and current is not None and version < current:
+            why = f"of version {version} of its stage, now {current}"
+        elif name and int(name["k"]) < most.get((entry.stage, name["key"]), 0):
+            why = f"the store has {most[entry.stage, name['key']]} neighbors per text"
+        elif needed is not None and (entry.stage, entry.key) not in needed:
+            why = "not needed"
+        else:
+            continue
+        if not _is_locked(store, entry.stage, entry.key):
+            yield Garbage(
+                what=f"{entry.stage}/{entry.key}",
+                why=why,
+                size_bytes=entry.size_bytes,
+                remove=functools.partial(_remove_artifact, store, entry.stage, entry.key),
+            )
+
+
+def _most_neighbors(store: Store, artifacts: list[Entry]) -> dict[tuple[str, str], int]:
+    """Return the largest number of neighbors that is stored whole, where there are several."""
+    stored: dict[tuple[str, str], list[int]] = {}
+    for entry in artifacts:
+        name = WITH_K.fullmatch(entry.key)
+        if name is not None and entry.manifest is not None:
+            stored.setdefault((entry.stage, name["key"]), []).append(int(name["k"]))
+    most = {}
+    for (stage, key), numbers in stored.items():
+        if len(numbers) > 1:
+            folders = {k: store.folder(stage, f"{key}-k{k}") for k in numbers}
+            whole = [k for k, path in folders.items() if not path.is_dir() or damage(path) is None]
+            most[stage, key] = max(whole, default=0)
+    return most
+
+
+def _left_remotely(store: RemoteStore, now: float) -> Iterator[Garbage]:
+    sums: dict[str, frozenset[str]] = {}
+    for name, found in store.files.listing("objects").items():
+        artifact, _, object_name = name.rpartition("/")
+        if found.written_at is None or now - found.written_at <= DAY:
+            continue  # an upload may be under way
+        if artifact not in sums:
+            sums[artifact] = _named_objects(store, artifact)
+        if object_name not in sums[artifact]:
+            yield _remote_garbage(store, f"objects/{name}", "left by a killed upload", found.size_bytes)
+    for name, found in store.files.listing("leases").items():
+        if found.written_at is not None and now - found.written_at > DAY:
+            yield _remote_garbage(
+                store, f"leases/{name}", "a lease that nobody keeps alive", found.size_bytes
+            )
+    for name, found in store.files.listing("progress").items():
+        if found.written_at is not None and now - found.written_at > UNTOUCHED_SECONDS:
+            yield _remote_garbage(
+                store, f"progress/{name}", "of an array that nobody goes on with", found.size_bytes
+            )
+
+
+def _named_objects(store: RemoteStore, artifact: str) -> frozenset[str]:
+    text = store.files.read(f"manifests/{artifact}.json")
+    if text is None:
+        return frozenset()
+    try:
+        return frozenset(listed_sums(unsealed(text.decode())).values())
+    except ValueError:
+        return frozenset()  # without its manifest nothing can be read
+
+
+def _remote_garbage(store: RemoteStore, name: str, why: str, size_bytes: int) -> Garbage:
+    def remove() -> bool:
+        store.files.remove(name)
+        return True
+
+    return Garbage(what=store.files.url(name), why=why, size_bytes=size_bytes, remove=remove)
+
+
+def _copies(store: RemoteStore, artifacts: list[Entry]) -> Iterator[Garbage]:
+    remote = {stage: store.remote_manifests(stage) for stage in {entry.stage for entry in artifacts}}
+    for entry in artifacts:
+        is_there = f"{entry.key}.json" in remote[entry.stage]
+        if is_there and store.is_shared(entry.stage, entry.key):
+            yield Garbage(
+                what=f"{entry.stage}/{entry.key}",
+                why="a copy of what the remote store has",
+                size_bytes=entry.size_bytes,
+                remove=functools.partial(_drop_copy, store, entry.stage, entry.key),
+            )
+
+
+def _is_locked(store: Store, stage: str, key: str) -> bool:
+    """Return whether a process computes an artifact, also where its lock has the key without k."""
+    name = WITH_K.fullmatch(key)
+    return store.is_locked(stage, key) or (name is not None and store.is_locked(stage, name["key"]))
+
+
+def _remove_artifact(store: Store, stage: str, key: str) -> bool:
+    if _is_locked(store, stage, key):
+        return False
+    store.remove(stage, key)
+    return True
+
+
+def _drop_copy(store: RemoteStore, stage: str, key: str) -> bool:
+    if _is_locked(store, stage, key):
+        return False
+    store.drop_copy(stage, key)
+    return True
+
+
+def _remove_untouched(path: Path, least_seconds: float) -> bool:
+    if time.time() - touched_at(path) < least_seconds:
+        return False
+    with storage_errors(path):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+    return not path.exists()
+
+
+def _remove_free_lock(path: Path) -> bool:
+    lock = filelock.FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        return False
+    try:
+        path.unlink(missing_ok=True)  # while it is held: whoever waits for it sees that and makes anew
+    finally:
+        lock.release()
+    return True
