@@ -23,6 +23,7 @@ BUILT_IN = [
     (errors.ActivationsError, ArithmeticError),
     (errors.DigestMismatchError, ValueError),
     (errors.StoreError, OSError),
+    (errors.StudyError, ValueError),
     (errors.MissingPackageError, ImportError),
 ]
 MODELS = ["gemma-3-270m", "smollm2-135m-instruct", "tinyllama"]

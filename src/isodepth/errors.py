@@ -59,6 +59,10 @@ class DigestMismatchError(IsodepthError, ValueError):
     """Two results were computed on different texts, so their rows do not belong together."""
 
 
+class StudyError(IsodepthError, ValueError):
+    """A study that cannot be run as it is written, in a file or in Python; all reasons are listed."""
+
+
 class StoreError(IsodepthError, OSError):
     """The store cannot be written or read: no space, no permission, a damaged file."""
 

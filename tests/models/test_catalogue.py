@@ -247,6 +247,10 @@ def test_a_group_stands_for_its_members_in_order_each_once() -> None:
     assert MODEL_GROUPS["offline"] == tuple(OFFLINE_MODELS)
     assert {*MODEL_GROUPS["paper"], *MODEL_GROUPS["offline"]} == set(MODELS)
     assert not set(MODEL_GROUPS) & set(MODELS)
+    tuned = MODEL_GROUPS["paper-tuned"]
+    assert tuned == tuple(name for name in PAPER_MODELS if PAPER_MODELS[name].is_instruction_tuned)
+    assert len(tuned) == 8
+    assert all("IT" in PAPER_MODELS[name].title for name in tuned)
     assert expanded_models("paper") == MODEL_GROUPS["paper"]
     mixed = ["./mine", "gemma-3-270m", "offline", "gemma-2b", "./mine", "paper"]
     found = expanded_models(mixed)
@@ -261,7 +265,7 @@ def test_names_that_are_no_groups_are_left_as_they_are() -> None:
         assert expanded_models(name) == (name,)
 
 
-@pytest.mark.parametrize("name", ["paper", "offline"])
+@pytest.mark.parametrize("name", [*MODEL_GROUPS])
 def test_a_group_where_one_model_is_wanted_is_told_as_such(name: str) -> None:
     with pytest.raises(UnknownNameError, match=f"{name} is a group of") as caught:
         resolve_model(name)

@@ -19,6 +19,7 @@ from isodepth.models import (
     load_model,
     resolve_model,
 )
+from isodepth.sources.hub import HubRevision
 
 Copied = Callable[[Path], Path]
 
@@ -491,6 +492,40 @@ def test_an_adapter_on_the_hub_may_be_at_a_revision(
     if "(" not in written:
         assert resolve_model(f"{llama_folder}(adapter={written})").digest == source.digest
     assert load_model(source).n_layers == 5
+
+
+def test_a_hub_model_is_identified_without_fetching_it(
+    llama_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = recorded_hub(monkeypatch, llama_folder)
+    files = tuple(path.name for path in llama_folder.iterdir())
+
+    def revision_of(repository: str, *, revision: str | None) -> HubRevision:
+        return HubRevision(commit="c0ffee", files=files)
+
+    monkeypatch.setattr("isodepth.models.resolution.hub_revision", revision_of)
+    found = resolve_model("isodepth-tests/llama-7177@v1(dtype=bfloat16)", fetch=False)
+    assert asked == []
+    assert found.location is None
+    fetched = resolve_model("isodepth-tests/llama-7177@v1(dtype=bfloat16)")
+    assert asked == [("isodepth-tests/llama-7177", "v1")]
+    assert (found.digest, found.name) == (fetched.digest, fetched.name)
+
+
+def test_an_adapter_on_the_hub_is_fetched_to_know_its_base(
+    lora_folder: Path, llama_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = recorded_hub(monkeypatch, lora_folder)
+    files = tuple(path.name for path in lora_folder.iterdir())
+
+    def revision_of(repository: str, *, revision: str | None) -> HubRevision:
+        return HubRevision(commit="c0ffee", files=files)
+
+    monkeypatch.setattr("isodepth.models.resolution.hub_revision", revision_of)
+    found = resolve_model("isodepth-tests/lora-9437", fetch=False)
+    assert asked == [("isodepth-tests/lora-9437", None)]
+    assert found.adapter is not None
+    assert found.location == llama_folder
 
 
 @pytest.mark.parametrize("option", ["dtype=bfloat16", "quantization=4bit", "adapter=./x"])

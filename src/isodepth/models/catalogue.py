@@ -1,6 +1,7 @@
 """The models that isodepth knows by name: the offline ones, and the paper's 24.
 
-A group stands for several: ``paper`` for all of Table 1, ``offline`` for those that need no hub.
+A group stands for several: ``offline`` for those that need no hub, ``paper`` for all of Table 1,
+``paper-tuned`` for the instruction-tuned ones among these, which the paper also reads as chat.
 """
 
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ MODELS: dict[str, CatalogueModel] = {**OFFLINE_MODELS, **PAPER_MODELS}
 MODEL_GROUPS: dict[str, tuple[str, ...]] = {
     "offline": tuple(OFFLINE_MODELS),
     "paper": tuple(PAPER_MODELS),
+    "paper-tuned": tuple(name for name, model in PAPER_MODELS.items() if model.is_instruction_tuned),
 }
 
 

@@ -24,7 +24,14 @@ from isodepth.models.entries import CatalogueModel, GgufWeights
 from isodepth.models.model import Model, refuse_changed
 from isodepth.models.names import ModelName, model_name
 from isodepth.models.options import LoadingOptions
-from isodepth.sources import existing_path, file_digest, folder_digest, hub_snapshot, is_hub_id
+from isodepth.sources import (
+    existing_path,
+    file_digest,
+    folder_digest,
+    hub_revision,
+    hub_snapshot,
+    is_hub_id,
+)
 
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
@@ -44,7 +51,8 @@ class ModelSource:
         The identity of the weights: "gguf:<sha256>", "folder:<sha256>", "hub:<id>@<commit>", or that of
         the model object.
     location : Path, optional
-        Its file or folder on this machine; None for an offline model of the catalogue.
+        Its file or folder on this machine; None for an offline model of the catalogue, and for a hub
+        model that was found without fetching it.
     entry : CatalogueModel, optional
         Its entry, for a model of the catalogue.
     adapter : ModelSource, optional
@@ -79,6 +87,7 @@ def resolve_model(
     revision: str | None = None,
     adapter: str | Path | None = None,
     options: LoadingOptions | None = None,
+    fetch: bool = True,
 ) -> ModelSource:
     """Return where a model is and what identifies it.
 
@@ -93,6 +102,8 @@ def resolve_model(
         A PEFT adapter on it: a folder or a hub id.
     options : LoadingOptions, optional
         How to load it, where its name says nothing else.
+    fetch : bool
+        Fetch the files of a hub model; else only its commit is asked for, and its location is None.
 
     Raises
     ------
@@ -134,11 +145,17 @@ def resolve_model(
     loading = replace(loading, **said)  # type: ignore[arg-type]
     with_code = loading.trust_remote_code
     may_be_hub_id = isinstance(name_or_path, str)
-    found = _found(name.name, revision=revision, with_code=with_code, may_be_hub_id=may_be_hub_id)
+    found = _found(
+        name.name,
+        revision=revision,
+        with_code=with_code,
+        may_be_hub_id=may_be_hub_id,
+        fetch=fetch,
+    )
     if _is_adapter(found.location):
         if adapter is not None:
             raise ModelError(f"{name.name} is an adapter itself, so it cannot carry {adapter}")
-        found, on_it = _base_of(found, with_code=with_code), found
+        found, on_it = _base_of(found, with_code=with_code, fetch=fetch), found
     elif adapter is not None:
         on_it = _found_adapter(adapter)
         if not _is_adapter(on_it.location):
@@ -168,9 +185,17 @@ def _found_adapter(adapter: str | Path) -> ModelSource:
 
 
 def _found(
-    name: str, *, revision: str | None, with_code: bool, may_be_hub_id: bool = True
+    name: str,
+    *,
+    revision: str | None,
+    with_code: bool,
+    may_be_hub_id: bool = True,
+    fetch: bool = True,
 ) -> ModelSource:
-    """Return the model or adapter that a name without options means."""
+    """Return the model or adapter that a name without options means.
+
+    An adapter is fetched in any case: what it belongs to stands in its files.
+    """
     entry = MODELS.get(name)
     if entry is not None and isinstance(entry.weights, GgufWeights):
         _refuse_revision(revision, name)
@@ -182,8 +207,14 @@ def _found(
         return _gguf_source(path) if path.is_file() else _folder_source(path, with_code=with_code)
     repository = name if entry is None else entry.weights.repository  # type: ignore[union-attr]
     if may_be_hub_id and is_hub_id(repository):
+        folder: Path | None = None
         try:
-            folder, commit = hub_snapshot(repository, revision=revision, with_code=with_code)
+            if not fetch:
+                at = hub_revision(repository, revision=revision)
+                commit, files = at.commit, at.files
+            if fetch or ADAPTER_CONFIG in files:
+                folder, commit = hub_snapshot(repository, revision=revision, with_code=with_code)
+                files = tuple(path.name for path in folder.iterdir())
         except DownloadError as error:
             if entry is None or not entry.weights.is_gated:  # type: ignore[union-attr]
                 raise
@@ -192,8 +223,9 @@ def _found(
                 hint=f"{name} is gated: ask for access on its page on the hub, then log in with 'hf "
                 f"auth login'. {error.hint}",
             ) from error
-        _check_folder(folder, name)
-        own_code = with_code and any(folder.glob("*.py"))
+        if folder is not None:
+            _check_folder(folder, name)
+        own_code = with_code and any(file.endswith(".py") and "/" not in file for file in files)
         digest = f"hub:{repository}@{commit}" + (" with its code" if own_code else "")
         return ModelSource(kind="hub", name=name, weights_digest=digest, location=folder, entry=entry)
     if name in MODEL_GROUPS:
@@ -219,7 +251,7 @@ def _is_adapter(folder: Path | None) -> bool:
     return folder is not None and (folder / ADAPTER_CONFIG).is_file()
 
 
-def _base_of(adapter: ModelSource, *, with_code: bool) -> ModelSource:
+def _base_of(adapter: ModelSource, *, with_code: bool, fetch: bool) -> ModelSource:
     """Return the model that an adapter's configuration names as its base."""
     assert adapter.location is not None
     config = _read_json(adapter.location / ADAPTER_CONFIG)
@@ -229,7 +261,8 @@ def _base_of(adapter: ModelSource, *, with_code: bool) -> ModelSource:
         raise ModelError(f"adapter {adapter.name} does not say which model it belongs to", hint=hint)
     is_on_hub = existing_path(base) is None and base not in MODELS
     try:
-        found = _found(base, revision=revision if is_on_hub else None, with_code=with_code)
+        revision = revision if is_on_hub else None
+        found = _found(base, revision=revision, with_code=with_code, fetch=fetch)
     except UnknownNameError as error:
         raise ModelError(
             f"adapter {adapter.name} belongs to {base!r}, which is not a file or folder here and not a "

@@ -182,6 +182,16 @@ class TextSet:
         """How many texts are exact copies of an earlier one."""
         return len(self.texts) - len(set(self.texts))
 
+    def described(self) -> dict[str, Any]:
+        """Return what identifies the set and where it comes from, as JSON values, without the texts."""
+        return {
+            "name": self.name,
+            "n_texts": len(self),
+            "n_duplicates": self.n_duplicates,
+            "digest": self.digest,
+            "provenance": dict(self.provenance),
+        }
+
     @property
     def left_out(self) -> list[str]:
         """What the samplings left out, one sentence a sampling that left something out."""
