@@ -1,0 +1,80 @@
+"""What is a piece of a run, and what does an engine make of it?
+
+A run is cut into tasks that need nothing of each other while they work: what they share goes through
+the store. An `Engine` works them off, on this machine or on many, and gives one `Outcome` for each.
+"""
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from isodepth.progress import Progress
+from isodepth.study import Resources
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """A piece of a run.
+
+    Parameters
+    ----------
+    label : str
+        What people see; unique in a run.
+    work : Callable
+        ``work(progress, wait)`` does the piece and returns True; where another run is at the same
+        piece, it waits for that one if `wait` is True, and returns False at once otherwise. A
+        module-level function in a `functools.partial` over frozen dataclasses, so that it can travel
+        to another machine.
+    resources : Resources
+        What the piece takes of a machine: CPUs, GPUs, memory.
+    """
+
+    label: str
+    work: Callable[[Progress, bool], bool]
+    resources: Resources
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a task ended.
+
+    Parameters
+    ----------
+    task : Task
+        The task.
+    error : Exception or None
+        What stopped it; None where it is done.
+    seconds : float
+        How long the work took.
+    warnings : tuple of Warning
+        isodepth's warnings that were raised in another process, to be shown in this one.
+    """
+
+    task: Task
+    error: Exception | None
+    seconds: float
+    warnings: tuple[Warning, ...] = ()
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """Works off tasks.
+
+    A task that raises an `Exception` has an `Outcome` with that error, and the others go on. A task
+    whose work returns False is tried again after the others, at last with ``wait=True``.
+    `KeyboardInterrupt` passes through.
+
+    Attributes
+    ----------
+    name : str
+        The name that people choose the engine by.
+    shares_process : bool
+        Whether tasks run in this process, so that a loaded model may be kept from one to the next.
+    """
+
+    name: str
+    shares_process: bool
+
+    def run(self, tasks: Sequence[Task], *, progress: Progress) -> Generator[Outcome, None, None]:
+        """Give each task's outcome, as they end; closing the generator stops what still runs."""
+        ...

@@ -1,0 +1,309 @@
+import importlib.util
+import json
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from engines import ray_work
+from engines.processes import is_alive, ray_processes, wait_until
+from isodepth.engines import ray as ray_engine
+from isodepth.engines import ray_cluster
+from isodepth.engines.ray import ClusterError, RayEngine
+from isodepth.engines.task import Outcome, Task
+from isodepth.errors import MissingPackageError, ParameterError
+from isodepth.progress import no_progress
+from isodepth.store import DamagedArtifactWarning
+from isodepth.study import Resources
+
+# Ray leaves the pipes of the processes that it starts to the garbage collector
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning"),
+]
+
+TESTS = Path(__file__).parents[1]
+NODES_STORE = "/scratch/of/the/node"
+HALF = Resources(cpus=0.5)
+ONE = Resources(cpus=1.0)
+
+
+def task(label, work, *arguments, resources=HALF) -> Task:
+    return Task(label=label, work=partial(work, *arguments), resources=resources)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[object]:
+    """A head with one CPU, which is this process's node, and a node with two."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in ray_cluster.RAY_ENVIRONMENT.items():
+            patch.setenv(name, value)
+        patch.setenv("PYTHONPATH", str(TESTS))
+        patch.delenv("ISODEPTH_CACHE", raising=False)
+        patch.setenv("ISODEPTH_STORE", NODES_STORE)
+        from ray.cluster_utils import Cluster
+
+        cluster = Cluster(
+            initialize_head=True,
+            head_node_args={"num_cpus": 1, "memory": 2 * 10**9, "object_store_memory": 10**8},
+        )
+        try:
+            cluster.add_node(num_cpus=2, memory=3 * 10**9, object_store_memory=10**8)
+            yield cluster
+        finally:
+            pids = ray_processes()
+            cluster.shutdown()
+        assert wait_until(lambda: not any(map(is_alive, pids)))
+
+
+@pytest.fixture(scope="module")
+def bag(cluster, tmp_path_factory) -> "Bag":
+    return Bag(cluster.address, tmp_path_factory.mktemp("bag"))
+
+
+class Bag:
+    """One run of tasks of all kinds."""
+
+    def __init__(self, address: str, folder: Path) -> None:
+        self.folder = folder
+        meeting = (folder / "left", folder / "right")
+        two = Resources(cpus=2.0)
+        self.tasks = [
+            task("refuses", ray_work.warns_and_refuses),
+            task("fails", ray_work.fails),
+            task("left", ray_work.meets, *meeting, resources=ONE),
+            task("right", ray_work.meets, *reversed(meeting), resources=ONE),
+            task("first", ray_work.takes_a_while, folder / "first", resources=two),
+            task("second", ray_work.tells_its_environment, folder / "second", resources=two),
+            task("busy", ray_work.is_busy_unless_waiting, folder),
+            task("GPUs", ray_work.succeeds, resources=Resources(cpus=1.0, gpus=2.0)),
+            task("CPUs", ray_work.succeeds, resources=Resources(cpus=3.0, memory_gb=0.5)),
+            task("memory", ray_work.succeeds, resources=Resources(cpus=1.0, memory_gb=512.0)),
+            task("reports", ray_work.reports_often, 701, 2.5),
+        ]
+        self.reports: list[tuple[str, int, int, str]] = []
+        self.logged: list[str] = []
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("HF_HUB_OFFLINE", "1")
+            patch.setenv("ISODEPTH_CACHE", str(folder / "cache"))
+            patch.setenv("ISODEPTH_STORE", str(folder / "store"))
+            patch.setattr(ray_engine._log, "error", lambda text, *rest: self.logged.append(text % rest))
+            run = RayEngine(address).run(self.tasks, progress=lambda *told: self.reports.append(told))
+            self.outcomes = list(run)
+
+    def __getitem__(self, label: str) -> Outcome:
+        return next(outcome for outcome in self.outcomes if outcome.task.label == label)
+
+
+def test_every_task_has_one_outcome_and_it_holds_the_task_itself(bag):
+    ended = [outcome.task for outcome in bag.outcomes]
+    assert len(ended) == len(bag.tasks)
+    assert all(any(one is task for one in ended) for task in bag.tasks)
+    assert 0.3 <= bag["first"].seconds < 20
+
+
+def test_an_error_of_isodepth_comes_back_as_the_same_type_with_message_hint_and_warnings(bag):
+    error = bag["refuses"].error
+    assert type(error) is ParameterError
+    assert str(error) == "k must be less than 7; got 11\nhint: choose k = 5."
+    (warning,) = bag["refuses"].warnings
+    assert type(warning) is DamagedArtifactWarning
+    assert str(warning) == "layer 5 is read again"
+
+
+def test_another_error_keeps_its_type_and_message_and_its_trace_is_logged(bag):
+    error = bag["fails"].error
+    assert type(error) is IndexError
+    assert str(error) == "list index out of range"
+    (logged,) = [text for text in bag.logged if text.startswith("fails failed on ")]
+    assert "return [][13]" in logged
+
+
+def test_tasks_run_at_the_same_time_on_two_nodes(bag):
+    assert bag["left"].error is None  # each waited for the other to start
+    assert bag["right"].error is None
+
+
+def test_tasks_that_need_a_whole_node_run_one_after_the_other(bag):
+    intervals = sorted(
+        json.loads((bag.folder / name).read_text())["interval"] for name in ("first", "second")
+    )
+    (_, first_end), (second_start, _) = intervals
+    assert first_end <= second_start
+
+
+def test_a_busy_task_is_tried_twice_and_then_waited_for(bag):
+    assert bag["busy"].error is None
+    tried = sorted(path.name for path in bag.folder.glob("*.tried"))
+    assert tried == ["0.False.tried", "1.False.tried", "2.True.tried"]
+    assert bag.outcomes[-1].task.label == "busy"  # after all others
+
+
+@pytest.mark.parametrize(
+    ("label", "asked"),
+    [
+        ("GPUs", "1 CPU, 2 GPUs and 0 GB of memory"),
+        ("CPUs", "3 CPUs, 0 GPUs and 0.5 GB of memory"),
+        ("memory", "1 CPU, 0 GPUs and 512 GB of memory"),
+    ],
+)
+def test_what_no_node_has_is_refused_at_once_with_what_there_is(bag, label, asked):
+    error = bag[label].error
+    assert type(error) is ClusterError
+    assert error.message == (
+        f"{label}: no node of the cluster can take it. It asks for {asked}; the largest of 2 nodes "
+        "has 2 CPUs, 0 GPUs and 3 GB of memory"
+    )
+    assert "[resources]" in error.hint
+    assert [outcome.task.label for outcome in bag.outcomes[:3]] == ["GPUs", "CPUs", "memory"]
+
+
+def test_a_worker_has_as_many_threads_as_its_task_has_cpus_and_no_gpu(bag):
+    told = json.loads((bag.folder / "second").read_text())
+    assert {told["environment"][name] for name in ray_engine.THREAD_VARIABLES} == {"2"}
+    assert told["environment"]["CUDA_VISIBLE_DEVICES"] == ""
+
+
+def test_a_worker_gets_the_drivers_folders_before_a_library_can_read_them(bag):
+    told = json.loads((bag.folder / "second").read_text())
+    assert told["environment"]["ISODEPTH_CACHE"] == str(bag.folder / "cache")
+    assert told["environment"]["HF_HUB_OFFLINE"] == "1"
+    # these read the environment when they are imported
+    assert not {"torch", "huggingface_hub"} & set(told["loaded"])
+
+
+def test_a_folder_that_the_node_has_set_is_kept(bag):
+    # the cluster was started in an environment with another store
+    told = json.loads((bag.folder / "second").read_text())
+    assert told["environment"]["ISODEPTH_STORE"] == NODES_STORE
+
+
+def test_reports_reach_the_driver_about_once_a_second_and_end_at_the_end(bag):
+    told = [done for label, done, *_ in bag.reports if label == "reports: counting"]
+    assert told == sorted(told)
+    assert told[-1] == 701
+    assert 3 <= len(told) <= 7
+    assert ("reports: counting", 701, 701, "steps") in bag.reports
+
+
+def test_a_killed_worker_is_replaced_and_one_that_dies_each_time_is_given_up(
+    cluster, tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setattr(ray_engine, "MOST_DEATHS", 2)
+    tasks = [
+        task("once", ray_work.dies_once, tmp_path),
+        task("always", ray_work.dies_always, tmp_path),
+    ]
+    with caplog.at_level(logging.WARNING, logger="isodepth"):
+        outcomes = RayEngine(cluster.address).run(tasks, progress=no_progress)
+        errors = {outcome.task.label: outcome.error for outcome in outcomes}
+    assert errors["once"] is None
+    assert type(errors["always"]) is ClusterError
+    assert errors["always"].message.startswith("always: its worker died 2 times, the last time so: ")
+    assert "memory_gb in [resources]" in errors["always"].hint
+    assert len(list(tmp_path.glob("once.*.pid"))) == 2
+    assert len(list(tmp_path.glob("always.*.pid"))) == 2
+    assert sum("worker lost, starting it again" in message for message in caplog.messages) == 2
+
+
+def test_the_tasks_of_a_lost_node_end_on_others_unless_no_other_can_take_them(
+    cluster, tmp_path, monkeypatch, capfd
+):
+    monkeypatch.setattr(ray_engine, "LOOK_SECONDS", 0.5)
+    monkeypatch.setattr(ray_engine, "MISSING_NODE_SECONDS", 1.0)
+    lost = cluster.add_node(num_cpus=4, object_store_memory=10**8)
+    names = ["a", "b", "c", "d"]
+    tasks = [
+        task("wide", ray_work.waits_for_word, tmp_path, "wide", resources=Resources(cpus=3.0)),
+        *(task(name, ray_work.waits_for_word, tmp_path, name, resources=ONE) for name in names),
+    ]
+    removed = []
+
+    def remove_the_node_once_all_are_at_work(*told):
+        if not removed and all(list(tmp_path.glob(f"{name}.0.pid")) for name in ["wide", *names]):
+            removed.append(lost)
+            cluster.remove_node(lost, allow_graceful=False)
+            (tmp_path / "go").touch()
+
+    run = RayEngine(cluster.address).run(tasks, progress=remove_the_node_once_all_are_at_work)
+    errors = {outcome.task.label: outcome.error for outcome in run}
+    assert removed
+    assert [errors[name] for name in names] == [None] * 4
+    assert sum(len(list(tmp_path.glob(f"{name}.*.pid"))) for name in names) == 5  # one ran twice
+    assert type(errors["wide"]) is ClusterError
+    assert "asks for 3 CPUs, 0 GPUs and 0 GB of memory; the largest of 2 nodes" in str(errors["wide"])
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_interrupt_stops_what_runs_and_starts_nothing_more(cluster, tmp_path):
+    tasks = [task(name, ray_work.waits_for_word, tmp_path, name, resources=ONE) for name in "abcde"]
+
+    def interrupt_once_all_nodes_are_at_work(*told):
+        if len(list(tmp_path.glob("*.pid"))) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(RayEngine(cluster.address).run(tasks, progress=interrupt_once_all_nodes_are_at_work))
+    pids = {int(path.read_text()) for path in tmp_path.glob("*.pid")}
+    assert len(pids) == 3
+    assert wait_until(lambda: not any(map(is_alive, pids)))
+    assert len(list(tmp_path.glob("*.pid"))) == 3
+
+
+def test_a_connection_that_the_program_has_is_used_and_kept(cluster):
+    import ray
+
+    ray.init(cluster.address, log_to_driver=False, logging_level="ERROR")
+    try:
+        # the address is that of no cluster
+        run = RayEngine("127.0.0.1:1").run([task("a", ray_work.succeeds)], progress=no_progress)
+        assert [outcome.error for outcome in run] == [None]
+        assert ray.is_initialized()
+    finally:
+        ray.shutdown()
+
+
+def test_without_an_address_a_cluster_is_started_and_the_loss_of_its_head_is_told(tmp_path):
+    # in a process of its own, since Ray ends a process that stays without a head
+    environment = os.environ | {"PYTHONPATH": str(TESTS), "RAY_AUTH_TOKEN": "0" * 32}
+    environment.pop("RAY_ADDRESS", None)
+    done = subprocess.run(
+        [sys.executable, "-m", "engines.ray_without_head", str(tmp_path)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.splitlines() == [
+        "a None",
+        "b failed: the Ray cluster is lost: its head, host:port, has not answered for n s",
+        "what was finished is in the store: start the cluster and run again to go on.",
+    ]
+    (pid,) = (int(path.read_text()) for path in tmp_path.glob("b.*.pid"))
+    assert wait_until(lambda: not is_alive(pid))
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1"])
+def test_a_cluster_that_does_not_answer_is_named_at_once(address):
+    start = time.monotonic()
+    with pytest.raises(ClusterError) as caught:
+        list(RayEngine(address).run([], progress=no_progress))
+    assert caught.value.message.startswith(f"no connection to the Ray cluster {address!r}: ")
+    assert "--ray-address" in caught.value.hint
+    assert time.monotonic() - start < 10
+
+
+def test_without_ray_the_extra_is_named(monkeypatch):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *rest: None if name == "ray" else found(name, *rest)
+    )
+    with pytest.raises(MissingPackageError, match="ray is not installed") as caught:
+        RayEngine()
+    assert caught.value.hint == "pip install 'isodepth[ray]' brings it."
