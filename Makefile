@@ -25,6 +25,7 @@ $(VENV)/.installed-test: $(VENV)/.installed
 	@touch $@
 
 demo: $(VENV)/.installed  ## compare two real models on real texts; writes ./demo
+	$(BIN)/isodepth run studies/demo.toml --out demo/study
 	$(BIN)/isodepth demo --out demo
 
 test: lint  ## all checks and tests that need no model download

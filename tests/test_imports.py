@@ -4,10 +4,14 @@ import importlib
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import isodepth
+from isodepth.interchange import keep_reading, published_files, read_published_neighbors
+from isodepth.store import Store
+from published_form import neighbor_lists, written_as_published
 
 HEAVY = ("torch", "transformers", "matplotlib", "numba")
 
@@ -36,7 +40,9 @@ def test_the_help_needs_neither_numpy_nor_torch_nor_rich() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [["compare"], ["inspect"], ["models"], ["models", "show"]], ids=" ".join
+    "command",
+    [["compare"], ["run"], ["status"], ["inspect"], ["models"], ["models", "show"]],
+    ids=" ".join,
 )
 def test_the_help_of_a_command_needs_them_neither(command: list[str]) -> None:
     arguments = [*command, "--help"]
@@ -57,6 +63,39 @@ def test_the_pipeline_and_the_results_need_no_torch() -> None:
     )
     assert "numpy" in loaded
     assert loaded.isdisjoint({"torch", "transformers", "matplotlib"})
+
+
+def test_a_finished_study_is_planned_and_run_again_without_torch(tmp_path: Path) -> None:
+    # without a model: readings that were imported
+    lists = neighbor_lists(13, 3)
+    texts = [f"text {number}" for number in range(13)]
+    written_as_published(tmp_path / "published", "google/gemma-2b", "web_text", texts, lists)
+    for file in published_files([tmp_path / "published"]):
+        keep_reading(read_published_neighbors(file), Store(tmp_path / "store"))
+    study = tmp_path / "mine.toml"
+    study.write_text('models = "gemma-2b"\ntexts = "web-text"\nn = 13\nks = 5\ncaptures = "final_norm"')
+    options = ["--store", str(tmp_path / "store"), "--imported"]
+    for arguments in (
+        ["run", str(study), "--out", str(tmp_path / "out"), *options],
+        ["run", str(study), "--out", str(tmp_path / "out"), *options],
+        ["status", str(study), *options],
+    ):
+        code = (
+            f"from isodepth.cli import main\ntry:\n    main({arguments})\nexcept SystemExit as end:\n"
+        )
+        code += "    assert not end.code"
+        loaded = modules_after(code)
+        assert "numpy" in loaded
+        assert loaded.isdisjoint({"torch", "transformers", "matplotlib", "ray", "datasets"})
+    assert (tmp_path / "out" / "manifest.json").exists()
+
+
+def test_the_pipeline_of_studies_loads_no_torch_and_no_cluster() -> None:
+    loaded = modules_after(
+        "import isodepth; isodepth.run_study, isodepth.load_results, isodepth.Study, isodepth.load_study; "
+        "import isodepth.engines, isodepth.interchange, isodepth.results, isodepth.pipeline.plan"
+    )
+    assert loaded.isdisjoint({"torch", "transformers", "matplotlib", "ray", "fsspec"})
 
 
 def test_these_checks_can_fail() -> None:

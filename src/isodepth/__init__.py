@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from isodepth.activations import Activations, extract, extract_all
     from isodepth.affinity import (
         MEASURES,
+        AffinityMatrices,
         AffinityMatrix,
         affinity_matrix,
+        all_affinities,
         mutual_knn,
     )
     from isodepth.comparison import Comparison
@@ -29,7 +31,8 @@ if TYPE_CHECKING:
     from isodepth.inspection import Inspection, inspect_model
     from isodepth.models import LoadingOptions, Model, as_model, load_model
     from isodepth.neighbors import Neighbors, nearest_neighbors
-    from isodepth.pipeline import compare
+    from isodepth.pipeline import StudyPlan, compare, plan_study, run_study
+    from isodepth.results import StudyResults, load_results
     from isodepth.statistics import (
         DiagonalTest,
         LayerMatches,
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
         null_model,
     )
     from isodepth.store import Store
+    from isodepth.study import Study, load_study
     from isodepth.texts import (
         Pairing,
         ParallelTexts,
@@ -58,8 +62,10 @@ _HOMES = {
     "extract": "activations",
     "extract_all": "activations",
     "MEASURES": "affinity",
+    "AffinityMatrices": "affinity",
     "AffinityMatrix": "affinity",
     "affinity_matrix": "affinity",
+    "all_affinities": "affinity",
     "mutual_knn": "affinity",
     "IsodepthError": "errors",
     "Inspection": "inspection",
@@ -71,7 +77,12 @@ _HOMES = {
     "Neighbors": "neighbors",
     "nearest_neighbors": "neighbors",
     "Comparison": "comparison",
+    "StudyPlan": "pipeline",
     "compare": "pipeline",
+    "plan_study": "pipeline",
+    "run_study": "pipeline",
+    "StudyResults": "results",
+    "load_results": "results",
     "DiagonalTest": "statistics",
     "LayerMatches": "statistics",
     "NullModel": "statistics",
@@ -80,6 +91,8 @@ _HOMES = {
     "layer_matches": "statistics",
     "null_model": "statistics",
     "Store": "store",
+    "Study": "study",
+    "load_study": "study",
     "Pairing": "texts",
     "ParallelTexts": "texts",
     "TextDescription": "texts",
@@ -93,6 +106,7 @@ _HOMES = {
 __all__ = [
     "MEASURES",
     "Activations",
+    "AffinityMatrices",
     "AffinityMatrix",
     "Comparison",
     "DiagonalTest",
@@ -106,10 +120,14 @@ __all__ = [
     "Pairing",
     "ParallelTexts",
     "Store",
+    "Study",
+    "StudyPlan",
+    "StudyResults",
     "TextDescription",
     "TextSet",
     "__version__",
     "affinity_matrix",
+    "all_affinities",
     "as_model",
     "compare",
     "controlled_texts",
@@ -122,10 +140,14 @@ __all__ = [
     "layer_matches",
     "load_model",
     "load_parallel_texts",
+    "load_results",
+    "load_study",
     "load_texts",
     "mutual_knn",
     "nearest_neighbors",
     "null_model",
+    "plan_study",
+    "run_study",
 ]
 
 

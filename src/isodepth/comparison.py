@@ -19,7 +19,7 @@ from isodepth.atomic import atomic_path, write_atomically
 from isodepth.axes import relative_depths
 from isodepth.neighbors import Neighbors
 from isodepth.statistics import DiagonalTest, Finding, LayerMatches
-from isodepth.texts import ParallelTexts, TextSet
+from isodepth.texts import ParallelTexts
 
 OUTPUTS = ("affinity.png", "affinity.pdf", "affinity.parquet", "matches.csv", "summary.json")
 
@@ -74,8 +74,8 @@ class Comparison:
         return {
             "left": _side(self.left, self.left_options),
             "right": _side(self.right, self.right_options),
-            "texts": _texts(self.texts.left),
-            "right_texts": _texts(self.texts.right) if self.is_parallel else None,
+            "texts": self.texts.left.described(),
+            "right_texts": self.texts.right.described() if self.is_parallel else None,
             "n_texts": self.affinity.n_texts,
             "k": self.affinity.k,
             "measure": self.affinity.measure,
@@ -107,7 +107,7 @@ class Comparison:
                 "its p-value does not tell how far the result carries over to other texts.",
                 "Layers count from 1; relative depth is layer / number of layers.",
             ],
-            "versions": _versions(),
+            "versions": versions(),
         }
 
     def write(self, out: Path | str) -> list[Path]:
@@ -167,16 +167,6 @@ def _side(neighbors: Neighbors, options: ExtractionOptions) -> dict[str, Any]:
     }
 
 
-def _texts(texts: TextSet) -> dict[str, Any]:
-    return {
-        "name": texts.name,
-        "n_texts": len(texts),
-        "n_duplicates": texts.n_duplicates,
-        "digest": texts.digest,
-        "provenance": dict(texts.provenance),
-    }
-
-
 def _test_dict(test: DiagonalTest) -> dict[str, Any]:
     return {
         "mean_on": test.on_mean,
@@ -200,7 +190,8 @@ def _finite(value: Any) -> Any:
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that decide on results."""
     packages = ("isodepth", "numpy", "scipy", "torch", "transformers")
     return {"python": platform.python_version()} | {
         package: importlib.metadata.version(package) for package in packages

@@ -40,9 +40,14 @@ def test_all_models_are_listed_in_their_groups(run: Run) -> None:
     blocks = [block.splitlines() for block in said.split("\n\n")]
     assert [block[0].split(":")[0] for block in blocks[:-1]] == ["offline", "paper"]
     assert blocks[0][0] == "offline: need no hub"
-    for (group, *lines), names in zip(blocks[:-1], MODEL_GROUPS.values(), strict=True):
-        rows = [line for line in lines if " layers x " in line]
-        assert [row.split()[0] for row in rows] == list(names), group
+    listed = {}
+    for heading, *lines in blocks[:-1]:
+        rows = [line.split() for line in lines if " layers x " in line]
+        listed[heading.split(":")[0]] = [row[0] for row in rows]
+        if heading.startswith("paper"):
+            assert [row[0] for row in rows if "instruct" in row] == list(MODEL_GROUPS["paper-tuned"])
+    assert listed == {group: list(MODEL_GROUPS[group]) for group in ("offline", "paper")}
+    assert "'paper-tuned' for those marked instruct" in blocks[1][0]
     assert len(MODEL_GROUPS["paper"]) == 24
     gemma = r"gemma-2-9b +42 layers x 3,584 units  Gemma 2 +base +not here, fetched at first use"
     tuned = r"gemma-2-9b-it +42 layers x 3,584 units  Gemma 2 +instruct +not here, fetched at first use"

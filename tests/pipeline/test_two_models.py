@@ -33,13 +33,13 @@ from isodepth import (
     load_model,
     nearest_neighbors,
 )
-from isodepth import pipeline as pipeline_module
 from isodepth.activations.contract import BatchingWarning
 from isodepth.cli.results import print_comparison
 from isodepth.comparison import OUTPUTS, Comparison
 from isodepth.errors import DigestMismatchError, ModelError, ParameterError
 from isodepth.models import has_chat_template, resolve_model
 from isodepth.neighbors import Neighbors
+from isodepth.pipeline import readings as readings_module
 from isodepth.store import DamagedArtifactWarning
 from isodepth.texts import ParallelTexts, load_parallel_texts
 
@@ -243,7 +243,7 @@ def test_the_second_run_loads_no_model_and_is_equal(
 def test_another_k_up_to_what_is_stored_needs_no_model(
     llama_folder: Path, gemma_folder: Path, loads: Loads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline_module, "STORED_K", 11)
+    monkeypatch.setattr(readings_module, "STORED_K", 11)
     compare(llama_folder, gemma_folder, TEXTS, k=K)
     loads.clear()
     for k in (1, 5, 11):
@@ -263,7 +263,7 @@ def test_a_larger_k_needs_the_models_again_unless_their_activations_are_kept(
     loads: Loads,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(pipeline_module, "STORED_K", 11)
+    monkeypatch.setattr(readings_module, "STORED_K", 11)
     store = Store()
     compare(llama_folder, gemma_folder, TEXTS, k=K, store=store, keep_activations=keep_activations)
     kept = store.keys("activations")
@@ -359,7 +359,7 @@ def stop_after(n_batches: int, error: type[BaseException]) -> Callable[[str, int
     reports: list[int] = []
 
     def progress(label: str, done: int, total: int, unit: str) -> None:
-        if label == "reading with tiny-llama":
+        if label == "reading with tiny-llama" and unit == "tokens":
             reports.append(done)
             if len(reports) > n_batches + 1:
                 raise error
@@ -395,7 +395,7 @@ def test_an_interrupted_extraction_goes_on_with_the_missing_batches_only(
 
     def count(label: str, done: int, total: int, unit: str) -> None:
         nonlocal n_total
-        n_total += label == "reading with tiny-llama"
+        n_total += label == "reading with tiny-llama" and unit == "tokens"
 
     unbroken = Store(tmp_path / "unbroken")
     expected = compare(llama_folder, gemma_folder, TEXTS, k=K, store=unbroken, progress=count)
@@ -416,7 +416,7 @@ def test_an_interrupted_extraction_goes_on_with_the_missing_batches_only(
     reports: list[tuple[int, int]] = []
 
     def watch(label: str, done: int, total: int, unit: str) -> None:
-        if label == "reading with tiny-llama":
+        if label == "reading with tiny-llama" and unit == "tokens":
             reports.append((done, total))
 
     resumed = compare(llama_folder, gemma_folder, TEXTS, k=K, store=broken, progress=watch)
@@ -457,7 +457,7 @@ def test_a_killed_process_loses_nothing_that_was_written(
     reports: list[int] = []
 
     def watch(label: str, done: int, total: int, unit: str) -> None:
-        if label == "reading with tiny-llama":
+        if label == "reading with tiny-llama" and unit == "tokens":
             reports.append(done)
 
     resumed = compare(llama_folder, gemma_folder, path, k=K, progress=watch)
@@ -748,7 +748,7 @@ def test_plain_and_parallel_results_share_neighbors_and_no_matrix(
     loads.clear()
     first += [compare(*models, texts, k=K, store=store) for texts in (PAIR, turned)]
     assert loads == []  # every model has read both text sets
-    assert len(store.keys("affinity")) == 4
+    assert len(store.keys("affinities")) == 4
     values = [result.affinity.values.tobytes() for result in first]
     assert len(set(values)) == 4
     again = [compare(*models, texts, k=K, store=store) for texts in (TEXTS, GERMAN, PAIR, turned)]
@@ -905,7 +905,7 @@ def test_results_with_and_without_chat_are_kept_apart_in_the_store(
         compare(chat_folder, llama_folder, TEXTS, k=K, chat=c, store=store) for c in (False, "left")
     ]
     assert loads == ["tiny-chat", "tiny-llama", "tiny-chat"]
-    assert (len(store.keys("neighbors")), len(store.keys("affinity"))) == (3, 2)
+    assert (len(store.keys("neighbors")), len(store.keys("affinities"))) == (3, 2)
     plain, chat = (result.affinity.values for result in first)
     assert (plain != chat).any()
     refuse_models(monkeypatch)
@@ -920,7 +920,7 @@ def test_a_model_with_and_without_chat_is_read_twice_and_told_apart(
     chat_folder: Path, loads: Loads
 ) -> None:
     result = compare(chat_folder, chat_folder, TEXTS, k=K, chat="right")
-    assert loads == ["tiny-chat", "tiny-chat"]
+    assert loads == ["tiny-chat"]  # once for both
     assert (result.affinity.left, result.affinity.right) == ("tiny-chat", "tiny-chat as chat")
     assert (np.diag(result.affinity.values) < 1).any()
 

@@ -13,8 +13,12 @@ import click
 from isodepth import __version__
 from isodepth.cli.compare import compare_command
 from isodepth.cli.demo import demo_command
+from isodepth.cli.export import export_command
+from isodepth.cli.import_ import import_command
 from isodepth.cli.inspect import inspect_command
 from isodepth.cli.models import models_command
+from isodepth.cli.run import run_command, status_command
+from isodepth.cli.store import store_command
 from isodepth.cli.texts import texts_command
 from isodepth.errors import IsodepthError, IsodepthWarning
 
@@ -33,7 +37,19 @@ def cli() -> None:
     """Tell which layers of different language models lie at the same depth."""
 
 
-for command in (demo_command, compare_command, inspect_command, models_command, texts_command):
+COMMANDS = (
+    demo_command,
+    compare_command,
+    run_command,
+    status_command,
+    inspect_command,
+    models_command,
+    texts_command,
+    store_command,
+    import_command,
+    export_command,
+)
+for command in COMMANDS:
     cli.add_command(command)
 
 
@@ -43,9 +59,9 @@ def main(arguments: list[str] | None = None) -> None:
     warnings.simplefilter("always", IsodepthWarning)
     warnings.showwarning = _show_warning  # type: ignore[assignment]
     try:
-        cli.main(args=arguments, prog_name="isodepth", standalone_mode=False)
-    except click.exceptions.Exit as request:
-        sys.exit(request.exit_code)
+        status = cli.main(args=arguments, prog_name="isodepth", standalone_mode=False)
+        if isinstance(status, int):  # what a command gave to its context's exit
+            sys.exit(status)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

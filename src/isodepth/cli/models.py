@@ -29,12 +29,13 @@ def models_command(context: click.Context) -> None:
 
     titles = {
         "offline": "need no hub",
-        "paper": "Wolfram & Schein's 24, from the hub ('paper' stands for all of them)",
+        "paper": "Wolfram & Schein's 24, from the hub ('paper' stands for all of them, "
+        "'paper-tuned' for those marked instruct)",
     }
     width = max(map(len, MODELS))
-    for group, names in MODEL_GROUPS.items():
-        click.echo(f"{group}: {titles[group]}")
-        for name in names:
+    for group, title in titles.items():
+        click.echo(f"{group}: {title}")
+        for name in MODEL_GROUPS[group]:
             model = MODELS[name]
             tuned = "instruct" if model.is_instruction_tuned else "base"
             click.echo(

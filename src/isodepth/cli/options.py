@@ -12,6 +12,15 @@ from isodepth.models.options import ATTENTIONS, DEVICE_MAPS, DTYPES, QUANTIZATIO
 Command = TypeVar("Command", bound=Callable[..., None])
 
 
+store_option = click.option(
+    "--store",
+    metavar="PLACE",
+    help="Folder or URL (s3://bucket/prefix) of the store. Default: $ISODEPTH_STORE or the user's data "
+    "folder.",
+)
+"""The option that says where readings and matrices are kept; `isodepth.store.open_store` takes it."""
+
+
 def sampling_options(*, n: str) -> Callable[[Command], Command]:
     """Return a decorator that adds -n and --seed; `n` says what is taken without -n."""
     return _adding(
@@ -63,11 +72,7 @@ def comparison_options(*, out: str) -> Callable[[Command], Command]:
             show_default=True,
             help="Folder for the results.",
         ),
-        click.option(
-            "--store",
-            type=click.Path(file_okay=False, path_type=Path),
-            help="Folder of stored results. Default: $ISODEPTH_STORE or the user's data folder.",
-        ),
+        store_option,
         click.option("--keep-activations", is_flag=True, help="Keep the activations in the store too."),
     )
 

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 
 def megabytes(size_bytes: int) -> str:
-    """Return a size as people read it: "93 MB", or "212 kB" below one."""
+    """Return a size as people read it: "93 MB", "212 kB" below one, "42 GB" from ten thousand."""
+    if size_bytes >= 1e10:
+        return f"{size_bytes / 1e9:,.0f} GB"
     return f"{size_bytes / 1e6:,.0f} MB" if size_bytes >= 1e6 else f"{size_bytes / 1e3:,.0f} kB"
 
 

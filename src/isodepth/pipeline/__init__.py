@@ -1,0 +1,25 @@
+"""The order of the stages: two models compared, or a study run, from the store as far as it goes."""
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from isodepth.pipeline.plan import plan_study
+    from isodepth.pipeline.planned import StudyPlan
+    from isodepth.pipeline.run import run_study
+    from isodepth.pipeline.two_models import compare
+
+_HOMES = {
+    "compare": "two_models",
+    "StudyPlan": "planned",
+    "plan_study": "plan",
+    "run_study": "run",
+}
+
+__all__ = ["StudyPlan", "compare", "plan_study", "run_study"]
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"isodepth.pipeline.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'isodepth.pipeline' has no attribute {name!r}")

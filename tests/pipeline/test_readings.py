@@ -1,0 +1,385 @@
+"""One model on one text set: keys, what is missing, and how an interrupted or damaged one goes on."""
+
+import itertools
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from isodepth import extract, nearest_neighbors
+from isodepth.activations import ExtractionOptions
+from isodepth.errors import DigestMismatchError
+from isodepth.models import LoadingOptions, ModelSource, resolve_model
+from isodepth.pipeline.readings import SPEEDS, STORED_K, ModelShelf, Reading, found_here, read
+from isodepth.progress import no_progress
+from isodepth.store import DamagedArtifactWarning, Store
+from isodepth.texts import TextSet, load_texts
+from tiny_studies import HARMS, Counts, counting, data_files
+
+PLAIN = ExtractionOptions()
+MEAN = ExtractionOptions(pooling="mean")
+
+
+@pytest.fixture(scope="module")
+def source(gpt2_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> ModelSource:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ISODEPTH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        return resolve_model(gpt2_folder)
+
+
+@pytest.fixture(scope="module")
+def texts(red: str) -> TextSet:
+    return load_texts(red, n=31)
+
+
+@pytest.fixture(scope="module")
+def shelf() -> ModelShelf:
+    """One model for all tests of this file, so that it is loaded once."""
+    return ModelShelf()
+
+
+@pytest.fixture
+def reading(source: ModelSource, texts: TextSet) -> Reading:
+    return Reading(source=source, texts=texts, options=(PLAIN,), least_k=3, kept_k=7)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "here")
+
+
+def stops_after(n_batches: int) -> Callable[[str, int, int, str], None]:
+    reports: list[int] = []
+
+    def progress(label: str, done: int, total: int, unit: str) -> None:
+        if unit == "tokens":
+            reports.append(done)
+            if len(reports) > n_batches + 1:
+                raise KeyboardInterrupt
+
+    return progress
+
+
+@pytest.fixture(scope="module")
+def interrupted(
+    source: ModelSource, texts: TextSet, shelf: ModelShelf, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
+    """A store with a reading of two poolings that was stopped after five batches."""
+    root = tmp_path_factory.mktemp("interrupted")
+    reading = Reading(source=source, texts=texts, options=(PLAIN, MEAN), least_k=3, kept_k=7)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("isodepth.activations.extraction.TOKEN_BUDGET", 97)
+        with pytest.raises(KeyboardInterrupt):
+            read(reading, Store(root), stops_after(5), True, shelf=shelf)
+    return root
+
+
+def ids_of(reading: Reading, store: Store, options: ExtractionOptions = PLAIN) -> np.ndarray:
+    found = reading.stored_neighbors(store, options)
+    assert found is not None
+    return np.array(found.ids)
+
+
+# ------------------------------------------------------------------------------------------- keys
+
+
+def test_keys_tell_apart_all_that_changes_values_and_nothing_else(
+    reading: Reading, source: ModelSource, texts: TextSet, llama_folder: Path
+) -> None:
+    others = [
+        replace(reading, source=resolve_model(llama_folder)),
+        replace(
+            reading, source=resolve_model(source.location, options=LoadingOptions(dtype="float16"))
+        ),
+        replace(reading, texts=TextSet.of(texts.texts[::-1], name=texts.name)),
+    ]
+    options = [
+        MEAN,
+        ExtractionOptions(capture="mlp"),
+        ExtractionOptions(max_tokens=3),
+        ExtractionOptions(chat=True),
+    ]
+    keys = [reading.neighbors_key(PLAIN), *(one.neighbors_key(PLAIN) for one in others)]
+    keys += [reading.neighbors_key(one) for one in options]
+    assert len(set(keys)) == len(keys) == 8
+    same = [
+        replace(reading, source=replace(source, name="other", location=None)),
+        replace(reading, texts=TextSet.of(texts.texts, name="other")),
+        replace(reading, options=(MEAN, PLAIN), least_k=5, kept_k=30, keep_activations=True),
+    ]
+    assert {one.neighbors_key(PLAIN) for one in same} == {reading.neighbors_key(PLAIN)}
+    assert {one.activations_key(PLAIN) for one in same} == {reading.activations_key(PLAIN)}
+
+
+@pytest.mark.parametrize(
+    ("least_k", "kept_k", "expected"),
+    [(3, 7, 7), (7, 3, 7), (3, None, 30), (3, 100, 30), (30, 1, 30)],
+)
+def test_as_many_neighbors_are_kept_as_are_wanted_and_there(
+    least_k: int, kept_k: int | None, expected: int, reading: Reading
+) -> None:
+    assert STORED_K == 100
+    assert replace(reading, least_k=least_k, kept_k=kept_k).stored_k == expected
+
+
+def test_the_fewest_neighbors_that_are_enough_are_taken(reading: Reading, store: Store) -> None:
+    key = reading.neighbors_key(PLAIN)
+    for k in ("2", "3", "10", "5x", "", "-4"):
+        store.write("neighbors", f"{key}-k{k}", arrays={}, manifest={})
+    assert reading.neighbors_names(store, PLAIN) == [f"{key}-k3", f"{key}-k10"]
+    assert replace(reading, least_k=4).neighbors_names(store, PLAIN) == [f"{key}-k10"]
+    assert replace(reading, least_k=11).neighbors_names(store, PLAIN) == []
+
+
+# ---------------------------------------------------------------------------------------- reading
+
+
+def test_a_reading_stores_the_neighbors_that_the_plain_functions_give(
+    reading: Reading, store: Store, shelf: ModelShelf, source: ModelSource, counts: Counts
+) -> None:
+    both = replace(reading, options=(PLAIN, MEAN))
+    assert not both.seems_done(store)
+    assert both.missing(store) == (PLAIN, MEAN)
+    assert read(both, store, no_progress, False, shelf=shelf)
+    assert both.seems_done(store)
+    assert both.missing(store) == ()
+    for options in (PLAIN, MEAN):
+        expected = nearest_neighbors(
+            extract(str(source.location), reading.texts, pooling=options.pooling), 7
+        )
+        found = both.stored_neighbors(store, options)
+        np.testing.assert_array_equal(found.ids, expected.ids)
+        np.testing.assert_array_equal(found.similarities, expected.similarities)
+        assert (found.model, found.texts_digest) == ("tiny-gpt2", reading.texts.digest)
+    assert store.keys("activations") == []
+    assert not list(store.root.glob("unfinished/*"))
+    counts.clear()
+    assert read(both, store, no_progress, True, shelf=shelf)
+    assert (counts.loads, counts.batches) == ([], [])
+
+
+def test_a_pooling_that_is_added_is_read_alone(
+    reading: Reading, store: Store, shelf: ModelShelf
+) -> None:
+    read(reading, store, no_progress, True, shelf=shelf)
+    both = replace(reading, options=(PLAIN, MEAN))
+    assert not both.seems_done(store)
+    assert both.missing(store) == (MEAN,)
+    before = {path: path.stat().st_mtime_ns for path in data_files(store.root, "neighbors")}
+    read(both, store, no_progress, True, shelf=shelf)
+    after = {path: path.stat().st_mtime_ns for path in data_files(store.root, "neighbors")}
+    assert before.items() < after.items()
+
+
+def test_how_fast_it_was_is_recorded_with_real_tokens(
+    reading: Reading, store: Store, shelf: ModelShelf
+) -> None:
+    read(reading, store, no_progress, True, shelf=shelf)
+    (key,) = store.keys(SPEEDS)
+    speed = store.manifest(SPEEDS, key)
+    n_tokens = sum(len(text.split()) + 1 for text in reading.texts.texts)  # and the BOS
+    assert speed["n_tokens"] == n_tokens
+    assert speed["seconds"] > 0
+    assert (speed["n_layers"], speed["width"], speed["device"]) == (3, 34, "cpu")
+    assert speed["model_digest"] == reading.source.digest
+
+
+def test_copies_of_a_text_count_their_tokens_once(
+    source: ModelSource, store: Store, shelf: ModelShelf
+) -> None:
+    texts = TextSet.of(["w1 w2 w3", "w4", "w1 w2 w3", "w5 w6"], name="copies")
+    reading = Reading(source=source, texts=texts, options=(PLAIN,), least_k=1)
+    told: list[tuple[int, int]] = []
+    read(
+        reading,
+        store,
+        lambda label, done, total, unit: told.append((done, total)) if unit == "texts" else None,
+        True,
+        shelf=shelf,
+    )
+    (key,) = store.keys(SPEEDS)
+    assert store.manifest(SPEEDS, key)["n_tokens"] == 4 + 2 + 3
+    assert (told[0], told[-1]) == ((0, 4), (4, 4))
+
+
+def test_where_another_run_is_at_it_nothing_is_done_without_waiting(
+    reading: Reading, store: Store, counts: Counts
+) -> None:
+    both = replace(reading, options=(PLAIN, MEAN))
+    with store.lock("neighbors", reading.neighbors_key(MEAN)):
+        assert not read(both, store, no_progress, False)
+        # what was locked on the way is free again
+        assert not store.is_locked("neighbors", reading.neighbors_key(PLAIN))
+    assert counts.loads == []
+
+
+def test_locks_are_taken_in_one_order_whatever_the_order_of_the_options(
+    reading: Reading, store: Store, shelf: ModelShelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = (PLAIN, MEAN, ExtractionOptions(capture="mlp"))
+    taken: list[str] = []
+    lock = Store.lock
+
+    def noted(self: Store, stage: str, key: str, **settings: object) -> object:
+        taken.append(key)
+        return lock(self, stage, key, **settings)
+
+    read(replace(reading, options=options), store, no_progress, True, shelf=shelf)
+    monkeypatch.setattr(Store, "lock", noted)
+    orders = []
+    for order in itertools.permutations(options):
+        taken.clear()
+        read(replace(reading, options=order), store, no_progress, True, shelf=shelf)
+        orders.append(tuple(taken))
+    assert len(orders[0]) == 3
+    assert len(set(orders)) == 1
+
+
+def test_the_shelf_keeps_one_model_and_gives_it_the_name_that_is_asked_for(
+    source: ModelSource, llama_folder: Path, counts: Counts
+) -> None:
+    shelf = ModelShelf()
+    other = resolve_model(llama_folder)
+    names = [
+        shelf.model(one, progress=no_progress).name
+        for one in (source, replace(source, name="again"), other, source)
+    ]
+    assert names == ["tiny-gpt2", "again", "tiny-llama", "tiny-gpt2"]
+    assert counts.loads == ["tiny-gpt2", "tiny-llama", "tiny-gpt2"]
+
+
+def test_a_model_that_is_another_one_here_is_refused(reading: Reading, llama_folder: Path) -> None:
+    gone = replace(reading.source, location=Path("/no/such/folder"))
+    elsewhere = replace(reading, source=gone, written=str(llama_folder))
+    with pytest.raises(DigestMismatchError, match="is another model on this machine") as caught:
+        found_here(elsewhere)
+    assert reading.source.digest in caught.value.message
+    assert "name a revision" in caught.value.hint
+    same = replace(elsewhere, written=str(reading.source.location))
+    named = replace(same, source=replace(gone, name="as in the study"))
+    assert found_here(named) == replace(reading.source, name="as in the study")
+    assert found_here(reading) is reading.source
+
+
+# ----------------------------------------------------------------------------------- interrupted
+
+
+FILES = ("arrays.safetensors", "manifest.json", "journal.jsonl")
+
+
+@pytest.mark.parametrize(("harm", "name"), [(None, FILES[0]), *itertools.product(HARMS, FILES)])
+def test_an_interrupted_reading_goes_on_also_where_a_file_of_it_is_damaged(
+    harm: str | None,
+    name: str,
+    interrupted: Path,
+    reading: Reading,
+    store: Store,
+    shelf: ModelShelf,
+    counts: Counts,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("isodepth.activations.extraction.TOKEN_BUDGET", 97)
+    shutil.copytree(interrupted, store.root)
+    both = replace(reading, options=(PLAIN, MEAN))
+    folder = store.root / "unfinished" / f"activations-{reading.activations_key(MEAN)}"
+    n_before = store.unfinished_progress("activations", reading.activations_key(MEAN)).n_done
+    assert 0 < n_before < 31
+    told: list[int] = []
+
+    def watch(label: str, done: int, total: int, unit: str) -> None:
+        if unit == "texts":
+            told.append(done)
+
+    if harm is None:
+        read(both, store, watch, True, shelf=shelf)
+        assert told[0] == n_before
+    else:
+        if (harm, name) == ("flipped", "arrays.safetensors"):
+            damage_first_row(folder / name)
+        else:
+            HARMS[harm](folder / name)
+        with pytest.warns(DamagedArtifactWarning, match="again") as caught:
+            read(both, store, watch, True, shelf=shelf)
+        assert [str(folder / name) in str(one.message) for one in caught] == [True]
+        assert told[0] < n_before
+    assert told[-1] == 31
+    fresh = Store(store.root / "fresh")
+    read(both, fresh, no_progress, True, shelf=shelf)
+    for options in (PLAIN, MEAN):
+        np.testing.assert_array_equal(ids_of(both, store, options), ids_of(both, fresh, options))
+    assert not list(store.root.glob("unfinished/*"))
+
+
+def damage_first_row(path: Path) -> None:
+    """Change a byte of a row that the journal names."""
+    journal = json.loads((path.parent / "journal.jsonl").read_text().split("\n")[0])
+    n_layers, n_texts, n_units = json.loads((path.parent / "manifest.json").read_text())["shape"]
+    data = bytearray(path.read_bytes())
+    start = len(data) - 4 * n_layers * n_texts * n_units
+    data[start + 4 * n_units * journal["rows"][0]] ^= 0x01
+    path.write_bytes(data)
+
+
+def test_one_of_two_poolings_is_taken_up_where_the_study_wants_only_that(
+    interrupted: Path,
+    reading: Reading,
+    store: Store,
+    shelf: ModelShelf,
+    counts: Counts,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("isodepth.activations.extraction.TOKEN_BUDGET", 97)
+    shutil.copytree(interrupted, store.root)
+    read(reading, store, no_progress, True, shelf=shelf)
+    assert reading.missing(store) == ()
+    (left,) = store.root.glob("unfinished/*")
+    assert left.name == f"activations-{reading.activations_key(MEAN)}"
+
+
+def test_activations_that_were_read_whole_need_no_model_after_an_interruption(
+    reading: Reading, store: Store, shelf: ModelShelf
+) -> None:
+    def stop(label: str, done: int, total: int, unit: str) -> None:
+        if label.startswith("finding neighbors"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        read(reading, store, stop, True, shelf=shelf)
+    assert store.keys("neighbors") == []
+    with counting() as counted:
+        read(reading, store, no_progress, True)  # with an empty shelf
+        assert (counted.loads, counted.batches) == ([], [])
+    assert reading.missing(store) == ()
+
+
+# ------------------------------------------------------------------------------- kept activations
+
+
+def test_kept_activations_give_more_neighbors_without_the_model(
+    reading: Reading, store: Store, shelf: ModelShelf
+) -> None:
+    keeps = replace(reading, keep_activations=True)
+    read(keeps, store, no_progress, True, shelf=shelf)
+    more = replace(keeps, least_k=19)
+    assert more.missing(store) == (PLAIN,)
+    with counting() as counted:
+        read(more, store, no_progress, True)
+        assert counted.loads == []
+    assert ids_of(more, store).shape == (3, 31, 19)
+    np.testing.assert_array_equal(ids_of(more, store)[:, :, :7], ids_of(keeps, store))
+
+
+def test_activations_that_are_gone_are_missing_only_where_they_are_to_be_kept(
+    reading: Reading, store: Store, shelf: ModelShelf
+) -> None:
+    keeps = replace(reading, keep_activations=True)
+    read(keeps, store, no_progress, True, shelf=shelf)
+    store.remove("activations", reading.activations_key(PLAIN))
+    assert reading.seems_done(store)
+    assert reading.missing(store) == ()
+    assert not keeps.seems_done(store)
+    assert keeps.missing(store) == (PLAIN,)

@@ -1,0 +1,487 @@
+"""Results as files: what is written is read back, damage is named, no name becomes a path."""
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet
+import pytest
+import safetensors
+
+import isodepth
+from isodepth.affinity import AffinityMatrices
+from isodepth.errors import ParameterError, StoreError, UnknownNameError
+from isodepth.results import (
+    MANIFEST,
+    MatrixKind,
+    StudyResults,
+    TextSetResults,
+    load_results,
+    write_text_set,
+)
+
+KINDS = (
+    MatrixKind("mutual_knn", 3),
+    MatrixKind("mutual_knn", 10),
+    MatrixKind("mutual_knn", 3, "mlp", "-2"),
+)
+LAYERS = (2, 3, 5)
+ODD_NAMES = (
+    "../../etc/passwd",
+    "/absolute/name",
+    "Größe – 研究 x caesar(研究)",
+    "a" * 200,
+    "UPPER and  spaces",
+    "upper and spaces",
+    "....",
+    "con",
+    'quotes "and" \\ backslash',
+    "manifest.json",
+    "[/red] markup",
+    "🙂",
+)
+
+
+def matrices(kind: MatrixKind, *, parallel: bool = False, seed: int = 0) -> AffinityMatrices:
+    rng = np.random.default_rng([seed, kind.k, parallel])
+    right = (7, 3) if parallel else LAYERS
+    values = rng.random((sum(LAYERS), sum(right)))
+    return AffinityMatrices(
+        values=values if parallel else (values + values.T) / 2,
+        left=("a", "b", "c"),
+        right=("a", "x") if parallel else ("a", "b", "c"),
+        left_layers=LAYERS,
+        right_layers=right,
+        is_symmetric=not parallel,
+        measure=kind.measure,
+        k=kind.k,
+        n_texts=31,
+        texts="news",
+        texts_digest="0123",
+        right_texts_digest="4567" if parallel else None,
+    )
+
+
+def text_set(name: str, *, parallel: bool = False, kinds: tuple[MatrixKind, ...] = KINDS) -> Any:
+    return TextSetResults(
+        name=name,
+        matrices={kind: matrices(kind, parallel=parallel, seed=len(name)) for kind in kinds},
+        description={"readings": [{"label": "ä"}], "matrices": []},
+    )
+
+
+def study_results(*names: str, **manifest: Any) -> StudyResults:
+    sets = {name: text_set(name, parallel=name == "pair") for name in names}
+    return StudyResults(name="mine", sets=sets, manifest={"name": "mine", "missing": [], **manifest})
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Path:
+    study_results("news", "pair").write(tmp_path / "out")
+    return tmp_path / "out"
+
+
+def assert_equal(one: TextSetResults, other: TextSetResults) -> None:
+    assert one.name == other.name
+    assert list(one.matrices) == list(other.matrices)
+    assert one.description == other.description
+    for kind in one.matrices:
+        mine, theirs = one.matrices[kind], other.matrices[kind]
+        np.testing.assert_array_equal(mine.values, theirs.values)
+        for field in AffinityMatrices.__slots__:
+            if field not in ("values", "provenance"):
+                assert getattr(mine, field) == getattr(theirs, field), field
+
+
+def rewritten(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change a JSON file by a function of its content."""
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+# ------------------------------------------------------------------------------------- round trip
+
+
+def test_what_is_written_is_read_back(written: Path) -> None:
+    results = study_results("news", "pair")
+    read = load_results(written)
+    assert (read.name, read.set_names, len(read)) == ("mine", ("news", "pair"), 2)
+    assert list(read) == ["news", "pair"]
+    for name in read:
+        assert_equal(read[name], results[name])
+        assert all(one.values.dtype == np.float64 for one in read[name].matrices.values())
+
+
+def test_one_file_alone_can_be_read_too(written: Path) -> None:
+    expected = study_results("pair")
+    (path,) = written.glob("pair-*.safetensors")
+    read = load_results(path)
+    assert read.set_names == ("pair",)
+    assert_equal(read["pair"], expected["pair"])
+    shutil.move(path, written.parent / "moved.safetensors")
+    assert_equal(load_results(str(written.parent / "moved.safetensors"))["pair"], expected["pair"])
+
+
+def test_other_readers_of_safetensors_find_arrays_and_labels(written: Path) -> None:
+    (path,) = written.glob("news-*.safetensors")
+    with safetensors.safe_open(path, framework="numpy") as file:
+        labels = json.loads(file.metadata()["isodepth"])
+        assert set(file.keys()) == {
+            "mutual_knn/k=3/block/last",
+            "mutual_knn/k=10/block/last",
+            "mutual_knn/k=3/mlp/-2",
+        }
+        for kind in KINDS:
+            np.testing.assert_array_equal(
+                file.get_tensor(kind.array), text_set("news").matrices[kind].values
+            )
+    assert labels["left"] == labels["right"] == ["a", "b", "c"]
+    assert labels["left_layers"] == list(LAYERS)
+    assert labels["name"] == "news"
+
+
+def test_the_table_holds_every_layer_pair_of_every_kind_once(written: Path) -> None:
+    for name, n_rows in (("news", 4 + 6 + 10 + 9 + 15 + 25), ("pair", 10 * 10)):
+        (path,) = written.glob(f"{name}-*.parquet")
+        table = pyarrow.parquet.read_table(path)
+        assert table.column_names == [
+            "left",
+            "right",
+            "left_layer",
+            "right_layer",
+            "k",
+            "measure",
+            "similarity",
+            "capture",
+            "pooling",
+        ]
+        rows = table.to_pylist()
+        assert len(rows) == n_rows * len(KINDS)
+        results = study_results("news", "pair")[name]
+        seen = set()
+        for row in rows:
+            kind = MatrixKind(row["measure"], row["k"], row["capture"], row["pooling"])
+            one = results.matrices[kind][row["left"], row["right"]]
+            assert row["similarity"] == one.values[row["left_layer"] - 1, row["right_layer"] - 1]
+            seen.add((*kind, row["left"], row["right"], row["left_layer"], row["right_layer"]))
+        assert len(seen) == len(rows)
+
+
+def test_equal_results_are_equal_bytes_and_name_the_sums_of_their_files(
+    written: Path, tmp_path: Path
+) -> None:
+    paths = study_results("news", "pair").write(tmp_path / "again")
+    assert paths[-1] == tmp_path / "again" / MANIFEST
+    assert sorted(paths) == sorted((tmp_path / "again").iterdir())
+    files = json.loads(paths[-1].read_text())["files"]
+    for path in paths:
+        assert path.read_bytes() == (written / path.name).read_bytes()
+        if path.name != MANIFEST:
+            assert files[path.name]["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+            assert files[path.name]["set"] in ("news", "pair")
+    assert len(files) == 4
+
+
+def test_reading_results_needs_no_torch_and_no_store(written: Path) -> None:
+    code = (
+        "import sys, isodepth; results = isodepth.load_results(sys.argv[1]); "
+        "print(results.matrices('news', k=10)['a', 'b'].values.shape); "
+        "print(sorted({'torch', 'transformers', 'numba', 'scipy'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, written], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout == "(2, 3)\n[]\n"
+
+
+# -------------------------------------------------------------------------------------- choosing
+
+
+def test_a_matrix_is_chosen_by_what_tells_it_apart(written: Path) -> None:
+    read = load_results(written)
+    expected = study_results("news", "pair")["news"].matrices
+    np.testing.assert_array_equal(read.matrices("news", k=10).values, expected[KINDS[1]].values)
+    for choice in ({"capture": "mlp"}, {"pooling": "-2"}, {"pooling": -2}):
+        np.testing.assert_array_equal(read.matrices("news", **choice).values, expected[KINDS[2]].values)
+    chosen = read.matrices("news", k=3, capture="block", measure="mutual_knn")
+    np.testing.assert_array_equal(chosen.values, expected[KINDS[0]].values)
+
+
+@pytest.mark.parametrize(("pooling", "place"), [("last", -1), ("last", "-1"), ("first", 0)])
+def test_a_pooling_may_be_said_by_its_place(pooling: str, place: int | str) -> None:
+    kind = MatrixKind("mutual_knn", 3, "block", pooling)
+    results = StudyResults(
+        name="mine", sets={"news": text_set("news", kinds=(kind, KINDS[2]))}, manifest={}
+    )
+    assert results.matrices("news", pooling=place) is results["news"].matrices[kind]
+
+
+@pytest.mark.parametrize(
+    ("choice", "said"),
+    [
+        ({}, "3 matrices of news fit any choice"),
+        ({"k": 3}, "2 matrices of news fit k = 3"),
+        ({"k": 4, "capture": "mlp"}, "0 matrices of news fit k = 4, capture = mlp"),
+    ],
+)
+def test_a_choice_that_fits_none_or_several_lists_what_there_is(
+    choice: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ParameterError) as caught:
+        study_results("news").matrices("news", **choice)
+    assert caught.value.message == (
+        f"{said}; there are: mutual_knn, k = 3, capture block, pooling last; mutual_knn, k = 10, "
+        "capture block, pooling last; mutual_knn, k = 3, capture mlp, pooling -2"
+    )
+    assert caught.value.hint == "choose with k=, measure=, capture= and pooling=."
+
+
+def test_an_unknown_text_set_is_told_with_the_nearest_name() -> None:
+    results = study_results("wikipedia", "pair")
+    with pytest.raises(UnknownNameError) as caught:
+        results.matrices("wikipeda")
+    assert caught.value.message == "mine has no results on 'wikipeda'; it has wikipedia, pair"
+    assert caught.value.hint == "did you mean wikipedia?"
+
+
+def test_results_say_what_they_are() -> None:
+    missing = [{"what": "x on news", "reason": "gone"}]
+    results = study_results("news", "pair", missing=missing)
+    assert repr(results) == "StudyResults('mine', sets = news, pair)"
+    assert repr(results["news"]).startswith("TextSetResults('news': mutual_knn, k = 3, capture block")
+    assert results.missing == tuple(missing)
+    assert StudyResults(name="empty", sets={}).missing == ()
+
+
+# --------------------------------------------------------------------------------- damaged, missing
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".parquet"])
+def test_a_damaged_or_missing_file_is_named_with_all_the_others(written: Path, suffix: str) -> None:
+    (news,) = written.glob(f"news-*{suffix}")
+    (pair,) = written.glob(f"pair-*{suffix}")
+    data = bytearray(news.read_bytes())
+    data[len(data) // 2] ^= 1
+    news.write_bytes(data)
+    pair.unlink()
+    with pytest.raises(StoreError) as caught:
+        load_results(written)
+    assert caught.value.message.startswith("damaged results: ")
+    assert f"{news} has sha256 " in caught.value.message
+    assert f"{pair} is missing" in caught.value.message
+    assert caught.value.hint == "run the study again: it writes them anew from the store."
+
+
+def test_a_folder_without_results_says_so(tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError) as caught:
+        load_results(tmp_path)
+    assert caught.value.message == f"{tmp_path} holds no results: there is no manifest.json"
+    assert "isodepth run" in caught.value.hint
+
+
+def test_a_file_that_is_not_there_is_said_to_be_missing(tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError) as caught:
+        load_results(tmp_path / "gone.safetensors")
+    assert "there is no file" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"\xff\xfe",
+        b'{"format": "something else"}',
+        b'{"format": "isodepth results", "version": 1}',
+        b'{"format": "isodepth results", "version": 1, "name": "x", "files": ["a"]}',
+        b'{"format": "isodepth results", "version": 1, "name": "x", "files": {"a": {}}}',
+    ],
+)
+def test_a_manifest_that_is_none_is_refused(written: Path, content: bytes) -> None:
+    (written / MANIFEST).write_bytes(content)
+    with pytest.raises(StoreError, match=r"manifest\.json cannot be read as a results manifest"):
+        load_results(written)
+
+
+@pytest.mark.parametrize("version", [2, "2", None])
+def test_results_of_a_newer_isodepth_are_refused_as_such(written: Path, version: object) -> None:
+    rewritten(written / MANIFEST, lambda content: content.update(version=version))
+    with pytest.raises(
+        StoreError, match="of the results format; this isodepth reads up to 1"
+    ) as caught:
+        load_results(written)
+    assert caught.value.hint == "update isodepth."
+
+
+def test_a_newer_manifest_of_another_form_is_refused_as_newer(written: Path) -> None:
+    newer = {"format": "isodepth results", "version": 2, "tables": []}
+    (written / MANIFEST).write_text(json.dumps(newer))
+    with pytest.raises(StoreError, match="reads up to 1"):
+        load_results(written)
+
+
+def test_a_newer_file_of_another_form_is_refused_as_newer(tmp_path: Path) -> None:
+    from safetensors.numpy import save_file
+
+    metadata = {"isodepth": json.dumps({"format": "isodepth results", "version": 2, "name": "x"})}
+    save_file({"x": np.zeros(3)}, tmp_path / "x.safetensors", metadata=metadata)
+    with pytest.raises(StoreError, match="reads up to 1"):
+        load_results(tmp_path / "x.safetensors")
+
+
+def cut(data: bytes) -> bytes:
+    return data[: len(data) // 2]
+
+
+def with_flipped_header(data: bytes) -> bytes:
+    return data[:9] + bytes([data[9] ^ 1]) + data[10:]
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [cut, with_flipped_header, lambda _: b"", lambda _: b"nonsense" * 50, lambda data: data[:60]],
+    ids=["cut", "flipped header", "empty", "nonsense", "cut header"],
+)
+def test_one_file_that_is_damaged_is_refused_by_name(
+    written: Path, harm: Callable[[bytes], bytes]
+) -> None:
+    (path,) = written.glob("news-*.safetensors")
+    path.write_bytes(harm(path.read_bytes()))
+    with pytest.raises(StoreError) as caught:
+        load_results(path)
+    assert str(path) in caught.value.message
+
+
+def test_one_file_of_another_tool_is_refused_by_name(tmp_path: Path) -> None:
+    from safetensors.numpy import save_file
+
+    for name, metadata in (("plain", None), ("other", {"isodepth": "[]"})):
+        path = tmp_path / f"{name}.safetensors"
+        save_file({"x": np.zeros(3)}, path, metadata=metadata)
+        with pytest.raises(StoreError, match="cannot be read as results"):
+            load_results(path)
+
+
+# ----------------------------------------------------------------------------------------- names
+
+
+def test_odd_names_of_text_sets_never_become_paths(tmp_path: Path) -> None:
+    results = study_results(*ODD_NAMES)
+    folder = tmp_path / "inner" / "out"
+    paths = results.write(folder)
+    assert [path.name for path in tmp_path.iterdir()] == ["inner"]
+    assert [path.name for path in (tmp_path / "inner").iterdir()] == ["out"]
+    assert sorted(paths) == sorted(folder.iterdir())
+    assert len(paths) == 2 * len(ODD_NAMES) + 1
+    for path in paths:
+        assert path.name.isascii()
+        assert path.name == path.name.lower()  # also apart where case is none
+        assert len(path.name) <= 70
+    read = load_results(folder)
+    assert read.set_names == ODD_NAMES
+    for name in ODD_NAMES:
+        assert_equal(read[name], results[name])
+
+
+def test_names_that_look_alike_have_files_of_their_own() -> None:
+    slugs = {text_set(name).slug for name in (*ODD_NAMES, "a" * 201, "a" * 199)}
+    assert len(slugs) == len(ODD_NAMES) + 2
+
+
+def test_a_manifest_that_points_out_of_its_folder_is_refused(written: Path, tmp_path: Path) -> None:
+    (path,) = written.glob("news-*.safetensors")
+    outside = tmp_path / "outside.safetensors"
+    shutil.copyfile(path, outside)
+
+    def point_outside(content: dict[str, Any]) -> None:
+        content["files"] = {
+            "../outside.safetensors": {
+                "set": "news",
+                "sha256": hashlib.sha256(outside.read_bytes()).hexdigest(),
+            }
+        }
+
+    rewritten(written / MANIFEST, point_outside)
+    with pytest.raises(StoreError):
+        load_results(written)
+
+
+# --------------------------------------------------------------------------------------- clearing
+
+
+def test_files_of_sets_that_are_gone_are_removed_and_no_others(written: Path) -> None:
+    others = ["notes.txt", "mine.parquet", "run.log"]
+    for name in others:
+        (written / name).write_text("mine")
+    study_results("news").write(written)
+    names = {path.name for path in written.iterdir()}
+    assert names == {
+        MANIFEST,
+        *others,
+        *(f"{text_set('news').slug}{suffix}" for suffix in (".safetensors", ".parquet")),
+    }
+    assert load_results(written).set_names == ("news",)
+
+
+@pytest.mark.parametrize(
+    "name", ["../precious.parquet", "/tmp/x.parquet", "sub/x.parquet", "notes.txt"]
+)
+def test_an_earlier_manifest_cannot_have_files_of_other_names_removed(
+    written: Path, tmp_path: Path, name: str
+) -> None:
+    precious = [tmp_path / "precious.parquet", written / "notes.txt", written / "sub" / "x.parquet"]
+    (written / "sub").mkdir()
+    for path in precious:
+        path.write_text("mine")
+    rewritten(written / MANIFEST, lambda content: content["files"].update({name: {"sha256": ""}}))
+    study_results("news").write(written)
+    assert all(path.exists() for path in precious)
+
+
+def test_files_that_another_tools_manifest_names_are_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_text("mine")
+    manifest = {"format": "another tool", "files": {"model.safetensors": {}}}
+    (tmp_path / MANIFEST).write_text(json.dumps(manifest))
+    study_results("news").write(tmp_path)
+    assert (tmp_path / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"files": 3}', b'{"files": [[]]}', b"\xff"])
+def test_a_manifest_that_cannot_be_read_does_not_keep_results_from_being_written(
+    tmp_path: Path, content: bytes
+) -> None:
+    (tmp_path / MANIFEST).write_bytes(content)
+    study_results("news").write(tmp_path)
+    assert load_results(tmp_path).set_names == ("news",)
+
+
+def test_an_error_while_writing_leaves_the_old_files_whole(
+    written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = {path: path.read_bytes() for path in written.iterdir()}
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pyarrow.parquet.ParquetWriter, "write_table", fail)
+    other = text_set("news", parallel=True)
+    with pytest.raises(StoreError, match="no space left on the disk"):
+        write_text_set(written, other)
+    after = {path: path.read_bytes() for path in written.iterdir()}
+    assert after.keys() == before.keys()
+    assert {path for path in after if after[path] != before[path]} <= {
+        path for path in before if path.suffix == ".safetensors"
+    }
+
+
+def test_it_is_public() -> None:
+    assert isodepth.load_results is load_results
+    assert isodepth.StudyResults is StudyResults
