@@ -29,7 +29,7 @@ from isodepth.store import Store
 from isodepth.store.housekeeping import unfinished_entries, verify
 from isodepth.study import Study, load_study
 
-POLL_SECONDS = 0.05
+POLL_SECONDS = 0.01
 MOST_HOURS = 12.0
 """After which a run counts as stuck."""
 SHOWN_LINES = 20
@@ -45,6 +45,9 @@ PHASES = {
 """How a log says that a phase begins, in the order of phases; before all of them is planning."""
 LAST_AIMS = ("matrices", "writing")
 EARLY_AIMS = ("planning", "loading", "checking", "neighbors")
+AIMS_WHEN_READ = ("planning", "writing")
+MOST_SHARE = 50
+"""A kill among the readings waits for this part of an unbroken run at most: little is done in it."""
 
 
 class Runs:
@@ -239,6 +242,8 @@ def tried(study: Path, out: Path, *, n_kills: int, rng: np.random.Generator) -> 
         wanted = before + int(rng.integers(1, max(2, 2 * (n_texts - before) // (max(n_more, 0) + 1))))
         if n_more <= 0:
             aim = LAST_AIMS[n_more - 1]
+        elif before >= n_texts:
+            aim = str(rng.choice(AIMS_WHEN_READ))
         else:
             aim = READING if rng.random() < 0.5 else str(rng.choice(EARLY_AIMS))
 
@@ -247,7 +252,9 @@ def tried(study: Path, out: Path, *, n_kills: int, rng: np.random.Generator) -> 
                 return killed.texts_read() >= wanted
             return aim == "planning" or killed.seconds_to(PHASES[aim]) is not None
 
-        most = 1.0 if aim == READING else 0.8 * lengths[aim]
+        most = lengths[aim] / 2  # the second half of an unbroken run's last phase is its end
+        if aim not in (*LAST_AIMS, *AIMS_WHEN_READ):
+            most = min(most, total / MOST_SHARE)
         seconds, was_killed = killed_at(killed, has_come, after_seconds=rng.uniform(0, most))
         lived += seconds
         now = killed.texts_read()

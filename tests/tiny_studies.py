@@ -34,10 +34,11 @@ class Counts:
 
 
 @contextlib.contextmanager
-def counting() -> Iterator[Counts]:
+def counting(given: pytest.MonkeyPatch | None = None) -> Iterator[Counts]:
     """Count models loaded and batches read, by the model's name, and pairs given to `overlap`.
 
     The measure `overlap` is mutual k-NN, registered anew as a plain function of one pair of models.
+    Where a patch is given, it is that which is undone in the end, with all else that it changed.
     """
     import isodepth.activations.memory
     import isodepth.models.loading
@@ -59,7 +60,7 @@ def counting() -> Iterator[Counts]:
         counts.pairs.append((len(left), len(right)))
         return measure(left, right)
 
-    with pytest.MonkeyPatch.context() as patch:
+    with contextlib.nullcontext(given) if given else pytest.MonkeyPatch.context() as patch:
         patch.setattr(isodepth.models.loading, "load_model", counted_load)
         patch.setattr(isodepth.activations.memory.HalvingReader, "read", counted_read)
         patch.setitem(MEASURES, "overlap", overlap)

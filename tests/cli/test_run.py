@@ -17,11 +17,12 @@ from pathlib import Path
 
 import pytest
 
+import isodepth
 from isodepth.cli import main
 from isodepth.cli.run import results_folder
 from isodepth.cli.study_display import StudyDisplay
 from isodepth.engines import Outcome, Task
-from isodepth.errors import ModelError
+from isodepth.errors import IsodepthWarning, ModelError
 from isodepth.interchange import keep_reading, published_files, read_published_neighbors
 from isodepth.results import load_results
 from isodepth.store import Store
@@ -103,11 +104,11 @@ def test_a_run_shows_plan_progress_and_results(ran: tuple[Path, str, str]) -> No
     _, output, errors = ran
     lines = output.splitlines()
     assert lines[0] == (
-        "study: 2 models on 2 text sets: 5 pairs of models, in 2 matrices of all layers"
+        "study: 2 models on 2 text sets: 5 pairs of models. Matrices of all layers: 2; 0 in the store"
     )
     assert lines[1] == "Readings (a model on a text set): 4; 0 in the store, 4 to do"
     assert re.fullmatch(
-        r"To read: about [\d,]+ tokens\. Time: about .* \(one task at a time\)\.", lines[2]
+        r"To read: about [\d,]+ tokens\. Time to read: about .* \(one task at a time\)\.", lines[2]
     )
     assert lines[3].startswith("Disk: about ")
     assert re.split(r" {2,}", lines[5].strip()) == ["red.txt", "green.txt"]
@@ -162,6 +163,7 @@ def test_results_and_log_are_where_the_output_says(ran: tuple[Path, str, str]) -
     assert results.matrices("pair").left == ("tiny-gpt2", "tiny-two")
     log = (folder / "run.log").read_text().splitlines()
     assert all(LOG_LINE.match(line) for line in log)
+    assert log[0].endswith(f" INFO isodepth {isodepth.__version__} starts")
     text = "\n".join(log)
     for what in (
         "INFO readings: 0 of 4 readings",
@@ -193,7 +195,9 @@ def test_a_log_is_added_to(run: Run, there: Path) -> None:
     first = log.read_text()
     run("run", "study.toml", "--store", "kept")
     assert log.read_text().startswith(first)
-    assert "readings: 4 of 4 readings" in log.read_text()[len(first) :]
+    added = log.read_text()[len(first) :]
+    assert added.splitlines()[0].endswith(f" INFO isodepth {isodepth.__version__} starts")
+    assert "readings: 4 of 4 readings" in added
 
 
 def test_a_plan_alone_computes_and_writes_nothing(run: Run, here: Path) -> None:
@@ -210,7 +214,9 @@ def test_a_plan_of_a_finished_study_says_that_nothing_is_to_do(run: Run, there: 
     status, output, _ = run("run", "study.toml", "--store", "kept", "--plan")
     assert status == 0
     assert "4 in the store, 0 to do" in output
-    assert "Time:" not in output
+    assert "Matrices of all layers: 2; 2 in the store" in output
+    assert "Time to read" not in output
+    assert "Disk" not in output
 
 
 def test_one_is_said_of_one(run: Run, here: Path) -> None:
@@ -253,11 +259,12 @@ def test_status_of_a_run_that_was_stopped_and_of_one_that_goes_on(
     with pytest.raises(KeyboardInterrupt):
         run_study("study.toml", here / "out", progress=stop)
     (output,) = during
-    assert "of which 1 another run is at" in output
+    assert "0 in the store, 4 to do, 1 of these at work in another run\n" in output
     assert re.search(r"^tiny-gpt2 +now \d\d %", output, re.MULTILINE)
     assert re.search(r"^tiny-gpt2 on red\.txt: [12]\d of 31 texts", output, re.MULTILINE)
     assert "no run is at it" not in output
     _, output, _ = run("status", "study.toml")
+    assert "0 in the store, 4 to do, 1 of these begun\n" in output
     (planned, *_) = plan_study(load_study("study.toml"), Store()).readings
     assert re.search(rf"^tiny-gpt2 +{100 * planned.share_done:.0f} %  +to do$", output, re.MULTILINE)
     assert f"tiny-gpt2 on red.txt: {planned.so_far.n_done} of 31 texts, no run is at it" in output
@@ -282,8 +289,8 @@ def test_what_fails_is_said_with_reason_and_hint_and_status_1(run: Run, here: Pa
     assert any(line.startswith("cannot be had: tiny-two on green.txt: ") for line in lines)
     assert len([line for line in lines if line.startswith("cannot be had: blue.txt")]) == 1
     assert lines[-1] == (
-        "3 of what the study wants is missing; the results say what. Run the same command again to try "
-        "it once more."
+        "3 things that the study wants could not be had; the results say so. Once the reasons are gone, "
+        "the same command adds what is missing."
     )
     assert "pair (mutual_knn" in output
     results = load_results(here / "results" / "study")
@@ -303,7 +310,8 @@ def test_a_table_of_one_model_has_no_header_without_rows(run: Run, here: Path) -
     status, output, _ = run("run", "one.toml")
     assert status == 0
     after = output.split("red.txt (mutual_knn", 1)[1].splitlines()
-    assert after[1].split()[:2] != ["left", "right"] or after[2].strip()
+    assert after[1] == "  only tiny-two read it, so there is no pair of models"
+    assert "verdict" not in output
 
 
 def test_where_all_fails_there_is_one_error_and_no_results(run: Run, here: Path) -> None:
@@ -364,7 +372,8 @@ def test_damage_is_named_on_the_terminal_and_in_the_log(run: Run, there: Path) -
     assert status == 0
     assert "warning: damaged file in the store: " in errors
     assert str(chosen.relative_to(there)) in errors
-    assert "damaged file in the store" in (there / "results" / "study" / "run.log").read_text()
+    log = (there / "results" / "study" / "run.log").read_text()
+    assert re.search(r" WARNING damaged file in the store: ", log)
 
 
 # ---------------------------------------------------------------------------------------- imported
@@ -486,7 +495,8 @@ def test_the_log_has_start_and_end_of_each_piece_and_one_line_in_half_a_minute(
             now[0] += 1
             display("a on b: reading", done, 100, "tokens")
         display("a on b: reading", 100, 100, "tokens")
-    lines = (tmp_path / "inner" / "run.log").read_text().splitlines()
+    first, *lines = (tmp_path / "inner" / "run.log").read_text().splitlines()
+    assert first.endswith(f" INFO isodepth {isodepth.__version__} starts")
     assert [line.split("reading: ")[1] for line in lines] == [
         f"{done} of 100 tokens" for done in (0, 31, 62, 93, 100)
     ]
@@ -500,26 +510,56 @@ def test_the_display_leaves_logging_as_it_was(tmp_path: Path) -> None:
     assert (package.level, package.propagate, package.handlers) == before
 
 
+def test_warnings_are_logged_and_shown_as_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[str] = []
+
+    def show(message: Warning | str, *_: object, **__: object) -> None:
+        shown.append(str(message))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        monkeypatch.setattr(warnings, "showwarning", show)
+        with StudyDisplay(tmp_path / "run.log"):
+            warnings.warn("that is odd, by 3 %", IsodepthWarning, stacklevel=1)
+        assert warnings.showwarning is show
+        warnings.warn("that is no longer logged", IsodepthWarning, stacklevel=1)
+    assert shown == ["that is odd, by 3 %", "that is no longer logged"]
+    _, *lines = (tmp_path / "run.log").read_text().splitlines()
+    assert [line.split(" ", 2)[2] for line in lines] == ["WARNING that is odd, by 3 %"]
+
+
 def test_an_error_within_is_logged_and_passes(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), StudyDisplay(tmp_path / "run.log"):
         _ = 1 / 0
     assert "ERROR stopped: ZeroDivisionError: division by zero" in (tmp_path / "run.log").read_text()
 
 
+@pytest.mark.parametrize("name", ["small", "Paper_2-b", "4", "_", "a-b_c"])
+def test_the_results_folder_has_the_name_of_the_study(name: str) -> None:
+    assert results_folder(name) == Path("results") / name
+
+
 @pytest.mark.parametrize(
-    ("name", "expected"),
+    ("name", "letters"),
     [
-        ("small", "small"),
         ("My study, second try", "My-study-second-try"),
         ("../../etc", "etc"),
         ("/absolute", "absolute"),
+        ("-small-", "small"),
         ("...", "study"),
+        ("研究", "study"),
     ],
 )
-def test_the_results_folder_is_named_by_the_letters_of_the_study(name: str, expected: str) -> None:
-    assert results_folder(name) == Path("results") / expected
+def test_a_name_with_other_characters_gives_its_letters_and_a_digest(name: str, letters: str) -> None:
+    folder = results_folder(name)
+    assert folder.parent == Path("results")
+    assert re.fullmatch(rf"{letters}-[0-9a-f]{{8}}", folder.name)
+    assert results_folder(name) == folder
 
 
 def test_studies_of_different_names_have_folders_of_their_own() -> None:
-    names = ["研究", "исследование", "a b", "a, b", "Größe", "Grüße"]
+    names = ["研究", "исследование", "a b", "a, b", "a-b", "a-b-", "a/b", "../a b", "Größe", "Grüße"]
+    names += ["study", "...", "....", "-"]
     assert len({results_folder(name) for name in names}) == len(names)

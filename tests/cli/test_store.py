@@ -11,6 +11,7 @@ import pytest
 
 from isodepth.cli import cli
 from isodepth.cli.store import store_command
+from isodepth.pipeline.run import STAGE_VERSIONS
 from isodepth.store import ARRAYS, DamagedArtifactWarning, RemoteStore, Store, content_key
 from tiny_stores import KEY, OTHER_KEY, SHAPE, STAGE, begun, flip_byte, write_rows
 
@@ -137,7 +138,7 @@ def test_what_can_go_is_listed_and_removed_only_when_agreed(
 def test_results_of_older_versions_go_without_asking_when_told_so(
     run: Run, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("isodepth.neighbors.NEIGHBORS_VERSION", 2)
+    monkeypatch.setitem(STAGE_VERSIONS, "neighbors", 2)
     status, said, _ = run("store", "gc", "--yes")
     assert status == 0
     assert f"{STAGE}/{KEY}-k13" in said.replace("\n", "")

@@ -19,7 +19,7 @@ from isodepth.cli.study_tables import (
 )
 from isodepth.models import ModelSource
 from isodepth.pipeline.matrices import Reader, Selection
-from isodepth.pipeline.plan import PlannedReading, PlannedSet, StudyPlan
+from isodepth.pipeline.planned import PlannedReading, PlannedSet, StudyPlan
 from isodepth.pipeline.readings import Reading
 from isodepth.results import MatrixKind, StudyResults, TextSetResults
 from isodepth.store import ArrayProgress
@@ -54,13 +54,21 @@ def so_far(n_done: int) -> ArrayProgress:
     return ArrayProgress(n_done=n_done, n_texts=40, n_tokens=5, tokens_per_second=None, last_at=None)
 
 
-def plan(*readings: PlannedReading, n_models: int = 3, right: int | None = None) -> StudyPlan:
+def plan(
+    *readings: PlannedReading,
+    n_models: int = 3,
+    right: int | None = None,
+    n_chats: int = 0,
+    **changes: Any,
+) -> StudyPlan:
+    plain = [(f"m{i}", ExtractionOptions()) for i in range(max(n_models, right or 0))]
+    chats = [(f"m{i} as chat", ExtractionOptions(chat=True)) for i in range(n_chats)]
     readers = tuple(
-        Reader(label=f"m{i}", reading=planned(f"m{i}", "x").reading, options=ExtractionOptions())
-        for i in range(max(n_models, right or 0))
+        Reader(label=label, reading=planned(label, "x").reading, options=options)
+        for label, options in [*chats, *plain]
     )
     selection = Selection(
-        left=readers[:n_models],
+        left=readers[: n_chats + n_models],
         right=None if right is None else readers[:right],
         measure="mutual_knn",
         k=3,
@@ -72,7 +80,16 @@ def plan(*readings: PlannedReading, n_models: int = 3, right: int | None = None)
         texts=(StudyTexts(name="x", left="x"),),
     )
     sets = (PlannedSet(name="x", texts={}, right_texts=None, selections={KIND: selection}),)
-    return StudyPlan(study=study, imported=False, readings=readings, sets=sets, missing=())
+    settings = {
+        "study": study,
+        "imported": False,
+        "readings": readings,
+        "sets": sets,
+        "missing": (),
+        "n_stored_matrices": 0,
+        **changes,
+    }
+    return StudyPlan(**settings)
 
 
 def study_results(n_models: int, *kinds: MatrixKind, n_layers: int = 5, seed: int = 3) -> StudyResults:
@@ -144,12 +161,44 @@ def test_the_plan_says_what_is_there_and_what_is_to_do() -> None:
             planned("e", "x", passing_bytes=7_000_000),
         )
     )
-    assert lines[0].startswith("mine: 3 models on 1 text set")
+    assert lines[0] == (
+        "mine: 3 models on 1 text set: 3 pairs of models. Matrices of all layers: 1; 0 in the store"
+    )
     assert lines[1:] == [
-        "Readings (a model on a text set): 6; 1 in the store, 5 to do, of which 2 another run is at, of "
-        "which 2 have begun",
-        "To read: about 4,250 tokens. Time: about 5 min (one task at a time).",
+        "Readings (a model on a text set): 6; 1 in the store, 5 to do, 2 of these begun, 2 of these at "
+        "work in another run",
+        "To read: about 4,250 tokens. Time to read: about 5 min (one task at a time).",
         "Disk: about 10 MB stay in the store, and up to 7 MB more while a model reads.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("n_chats", "n_stored", "said"),
+    [
+        (0, 1, "mine: 4 models on 1 text set: 6 pairs of models. Matrices of all layers: 1; 1 in"),
+        (1, 0, "mine: 4 models (1 also as chat) on 1 text set: 10 pairs of models. Matrices of all"),
+        (3, 0, "mine: 4 models (3 also as chat) on 1 text set: 21 pairs of models. Matrices of all"),
+    ],
+)
+def test_the_plan_counts_chats_beside_models_and_what_is_in_the_store(
+    n_chats: int, n_stored: int, said: str
+) -> None:
+    lines = plan_lines(plan(n_models=4, n_chats=n_chats, n_stored_matrices=n_stored))
+    assert lines[0].startswith(said)
+
+
+def test_the_plan_of_readings_that_are_all_there_says_nothing_of_time() -> None:
+    assert plan_lines(plan(planned("a", "x", "done")))[1:] == [
+        "Readings (a model on a text set): 1; 1 in the store, 0 to do"
+    ]
+
+
+def test_the_notes_of_a_plan_come_first() -> None:
+    lines = plan_lines(plan(imported=True, notes=("one is left out", "so is another")))
+    assert lines[1:] == [
+        "Note: one is left out.",
+        "Note: so is another.",
+        "Readings are those that were imported; no model is run.",
     ]
 
 
@@ -159,8 +208,11 @@ def unknown(model: str) -> PlannedReading:
 
 def test_the_plan_says_whose_time_is_unknown() -> None:
     both = plan_lines(plan(planned("a", "x"), unknown("b"), unknown("c")))
-    assert "Time: about 60 s, and that of 2 readings unknown (one" in both[2]
-    assert "unknown, because no such model was read before" in plan_lines(plan(unknown("b")))[2]
+    assert "Time to read: about 60 s, and that of 2 readings unknown (one" in both[2]
+    assert (
+        "Time to read: unknown, because no such model was read before"
+        in plan_lines(plan(unknown("b")))[2]
+    )
 
 
 def test_the_plan_does_not_say_that_an_unknown_size_is_none() -> None:
@@ -232,7 +284,7 @@ def test_models_of_one_layer_are_shown_without_a_test() -> None:
 
 def test_one_model_alone_has_no_table() -> None:
     lines = results_lines(study_results(1))
-    assert [line for line in lines if line.split()[:2] == ["left", "right"]] == []
+    assert lines[2:] == ["  only model-0 read it, so there is no pair of models"]
 
 
 def test_the_shown_matrix_is_that_of_ten_neighbors_where_there_is_one() -> None:

@@ -28,9 +28,9 @@ class Finished:
 
 
 @pytest.fixture(autouse=True)
-def counts() -> Iterator[Counts]:
+def counts(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counts]:
     """What is loaded, read and measured; the measure that counts is there in every test."""
-    with counting() as counted:
+    with counting(monkeypatch) as counted:  # tests that patch the same are undone in order
         yield counted
 
 

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from isodepth.activations import ExtractionOptions
-from isodepth.models import ModelSource, resolve_model
+from isodepth.models import LoadingOptions, ModelSource, resolve_model
 from isodepth.pipeline import estimates
 from isodepth.pipeline.estimates import ModelSize, Records
-from isodepth.pipeline.readings import SPEEDS, Reading
+from isodepth.pipeline.reading_work import SPEEDS
+from isodepth.pipeline.readings import Reading
 from isodepth.store import Store
 from isodepth.texts import TextSet
 
@@ -56,9 +57,9 @@ def test_tokens_that_were_counted_come_first_then_those_of_other_models() -> Non
     records = replace(
         NOTHING,
         tokens={
-            (A.digest, TEXTS.digest, False): 500,
-            (B.digest, TEXTS.digest, False): 700,
-            (B.digest, "other texts", False): 9,
+            (A.digest, TEXTS.digest, False, None): 500,
+            (B.digest, TEXTS.digest, False, None): 700,
+            (B.digest, "other texts", False, None): 9,
         },
     )
     assert estimates.estimated_tokens(reading(A), records) == 500
@@ -67,17 +68,37 @@ def test_tokens_that_were_counted_come_first_then_those_of_other_models() -> Non
     assert estimates.estimated_tokens(reading(other), records) == 600
 
 
-def test_speed_is_the_models_own_else_in_proportion_to_weights_else_measured() -> None:
+def test_tokens_of_chats_and_of_texts_that_were_cut_are_told_apart() -> None:
+    chat, cut = (ExtractionOptions(chat=True),), (ExtractionOptions(max_tokens=2),)
+    records = replace(
+        NOTHING,
+        tokens={
+            (A.digest, TEXTS.digest, True, None): 1100,
+            (A.digest, TEXTS.digest, False, 2): 61,
+            (B.digest, TEXTS.digest, True, 2): 13,
+        },
+    )
+    plain = estimates.estimated_tokens(reading(A), NOTHING)
+    assert plain not in (1100, 61, 13)
+    for source in (A, B):  # its own, and those of the other model
+        assert estimates.estimated_tokens(reading(source), records) == plain
+        assert estimates.estimated_tokens(reading(source, options=chat), records) == 1100
+        assert estimates.estimated_tokens(reading(source, options=cut), records) == 61
+
+
+@pytest.mark.parametrize("on_cpu", [True, False])
+def test_speed_is_the_models_own_else_in_proportion_to_weights_else_measured(on_cpu: bool) -> None:
     records = Records(
         tokens={},
-        speeds={A.digest: (100.0, 300.0, 200.0)},
+        speeds={(A.digest, on_cpu): (100.0, 300.0, 200.0)},
         sizes={A.digest: SMALL, B.digest: LARGE},
     )
-    assert estimates.estimated_speed(A, SMALL, records, measures=False) == 200
-    assert estimates.estimated_speed(B, LARGE, records, measures=False) == 50
-    assert estimates.estimated_speed(B, None, records, measures=True) is None
-    assert estimates.estimated_speed(B, LARGE, NOTHING, measures=False) is None
-    measured = estimates.estimated_speed(B, LARGE, NOTHING, measures=True)
+    assert estimates.estimated_speed(A, SMALL, records, on_cpu=on_cpu) == 200
+    assert estimates.estimated_speed(A, None, records, on_cpu=on_cpu) == 200
+    assert estimates.estimated_speed(B, LARGE, records, on_cpu=on_cpu) == 50
+    assert estimates.estimated_speed(B, None, records, on_cpu=on_cpu) is None
+    assert estimates.estimated_speed(B, LARGE, NOTHING, on_cpu=False) is None
+    measured = estimates.estimated_speed(B, LARGE, NOTHING, on_cpu=True)
     assert measured == pytest.approx(0.7 * estimates.product_rate() / (2 * LARGE.weights))
     assert 1e8 < estimates.product_rate() < 1e14
 
@@ -103,7 +124,10 @@ def test_records_of_a_store_are_those_of_its_manifests(finished, tmp_path: Path)
     assert Records.of(Store(tmp_path / "none")) == NOTHING
     records = Records.of(Store(finished.store))
     assert len(records.tokens) == 9
+    assert {(chat, most) for _, _, chat, most in records.tokens} == {(False, None)}
     assert {size.n_layers: size.width for size in records.sizes.values()} == {5: 26, 7: 22, 3: 34}
+    assert {model for model, _ in records.speeds} == set(records.sizes)
+    assert all(on_cpu for _, on_cpu in records.speeds)
     assert {len(speeds) for speeds in records.speeds.values()} == {3}
     assert all(speed > 0 for speeds in records.speeds.values() for speed in speeds)
 
@@ -116,20 +140,37 @@ def test_records_that_tell_nothing_are_left_out(tmp_path: Path) -> None:
     store.write("neighbors", "d", arrays={}, manifest={"model_digest": "d"})
     (store.folder(SPEEDS, "c") / "junk").mkdir()
     records = Records.of(store)
-    assert records.speeds == {"c": (3.0,)}
+    assert records.speeds == {("c", True): (3.0,)}
     assert records.tokens == {}
 
 
-def test_what_another_kind_of_device_reached_does_not_tell_this_processors_time(
-    tmp_path: Path,
-) -> None:
+def test_what_another_kind_of_device_reached_does_not_tell_this_ones_time(tmp_path: Path) -> None:
     store = Store(tmp_path / "here")
     store.write(SPEEDS, "a", arrays={}, manifest=speed("x", 10**9, 1.0, device="cuda:0", width=20))
     store.write(SPEEDS, "b", arrays={}, manifest=speed("x", 10, 1.0, device="cpu", width=20))
-    found = estimates.estimated_speed(
-        replace(A, weights_digest="x"), LARGE, Records.of(store), measures=True
+    records = Records.of(store)
+    assert records.speeds == {("x", True): (10.0,), ("x", False): (1e9,)}
+    own, other = replace(A, weights_digest="x"), replace(A, weights_digest="y")
+    for on_cpu, reached in ((True, 10), (False, 10**9)):
+        assert estimates.estimated_speed(own, LARGE, records, on_cpu=on_cpu) == reached
+        assert estimates.estimated_speed(other, SMALL, records, on_cpu=on_cpu) == 4 * reached
+    one_kind = replace(records, speeds={("x", False): (1e9,)})
+    measured = 0.7 * estimates.product_rate() / (2 * LARGE.weights)
+    assert estimates.estimated_speed(own, LARGE, one_kind, on_cpu=True) == pytest.approx(measured)
+
+
+@pytest.mark.parametrize("has_gpu", [True, False])
+def test_models_are_read_by_the_processor_where_no_other_device_is_named_or_there(
+    has_gpu: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exists = Path.exists
+    monkeypatch.setattr(
+        Path, "exists", lambda self: has_gpu if str(self) == "/dev/nvidia0" else exists(self)
     )
-    assert found == 10
+    assert estimates.reads_on_cpu(LoadingOptions()) is not has_gpu
+    assert estimates.reads_on_cpu(LoadingOptions(device="cpu"))
+    assert not estimates.reads_on_cpu(LoadingOptions(device="cuda:1"))
+    assert not estimates.reads_on_cpu(LoadingOptions(device_map="auto"))
 
 
 def test_a_models_size_is_in_the_catalogue_in_its_files_or_in_records(gpt2_folder: Path) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 import isodepth
 from isodepth.models import ModelSource
-from isodepth.pipeline.plan import Missing, StudyPlan, plan_study
+from isodepth.pipeline.plan import plan_study
+from isodepth.pipeline.planned import Missing, StudyPlan
 from isodepth.pipeline.run import run_study
 from isodepth.results import MatrixKind
 from isodepth.store import Store
@@ -138,6 +139,18 @@ def test_a_finished_reading_is_done_and_costs_nothing(finished) -> None:
         assert (one.share_done, one.seconds, one.kept_bytes, one.passing_bytes) == (1, 0, 0, 0)
     assert plan.with_state("to do", "begun", "running") == ()
     assert len(plan.with_state("done")) == 9
+    assert plan.n_matrices == plan.n_stored_matrices == 3 * 2
+    assert plan.notes == ()
+
+
+def test_the_matrices_in_the_store_are_counted_by_what_they_are_of(finished, tmp_path: Path) -> None:
+    keys = finished.study.as_dict()
+    new = plan_study(finished.study, Store(tmp_path / "new"))
+    assert (new.n_matrices, new.n_stored_matrices) == (6, 0)
+    another_k = plan_study(isodepth.Study.of(**{**keys, "ks": [2, 3]}), Store(finished.store))
+    assert (another_k.n_matrices, another_k.n_stored_matrices) == (6, 3)
+    fewer = isodepth.Study.of(**{**keys, "models": keys["models"][1:]})
+    assert plan_study(fewer, Store(finished.store)).n_stored_matrices == 0
 
 
 def test_tokens_are_exact_after_one_reading_and_time_and_disk_are_about_right_before(

@@ -1,6 +1,7 @@
 """Studies on readings that others made, in exactly the form in which the paper's authors publish them."""
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -168,15 +169,88 @@ def test_what_was_not_imported_is_missing_and_the_rest_goes_on(store: Store, tmp
     )
     results = run_study(one, tmp_path / "out", store=store, imported=True)
     said = {(item["what"], item["reason"]) for item in results.missing}
-    assert ("web-text, capture block, pooling last", "no reading of that kind was imported") in said
-    not_there = "not imported with at least 7 neighbors (capture final_norm, pooling last)"
-    assert ("gemma-2-9b on web-text", not_there) in said
-    assert ("gemma-2b as chat on web-text", not_there) in said
-    (reason,) = (reason for what, reason in said if what == "mmlu")
-    assert reason == "no reading of mmlu was imported; there are readings of imdb, web-text"
-    assert len(said) == len(results.missing) == 4
+    not_there = "it was not imported (capture final_norm, pooling last)"
+    assert said == {
+        ("gemma-2-9b on web-text", not_there),
+        ("gemma-2b as chat on web-text", not_there),
+        ("mmlu", "no reading of mmlu was imported; there are readings of imdb, web-text"),
+    }
+    assert len(said) == len(results.missing)
     assert results.set_names == ("web-text",)
     assert results.matrices("web-text", k=3).left == ("gemma-2b",)
+
+
+def kept_as_capture(capture: str, folder: Path, store: Store, *texts: str) -> None:
+    """Import the published readings of some text sets as those of another capture."""
+    for file in published_files([folder]):
+        found = read_published_neighbors(file)
+        if found.texts in texts:
+            options = replace(found.options, capture=capture)
+            keep_reading(replace(found, options=options), store)
+
+
+def test_a_kind_that_nobody_imported_is_a_note_and_nothing_missing(
+    store: Store, tmp_path: Path
+) -> None:
+    one = study(captures=["final_norm", "block"], poolings=["last", "mean"])
+    plan = plan_study(one, store, imported=True)
+    assert plan.missing == ()
+    assert plan.notes == tuple(
+        f"capture {kind} is left out: no such reading was imported"
+        for kind in ("final_norm, pooling mean", "block, pooling last", "block, pooling mean")
+    )
+    assert plan.n_matrices == 2 * 2
+    results = run_study(plan, tmp_path / "out", store=store)
+    assert results.missing == ()
+    assert set(plan.notes) < set(results.manifest["notes"])
+    assert load_results(tmp_path / "out").manifest["notes"] == results.manifest["notes"]
+    assert plan_study(study(), store, imported=True).notes == ()
+
+
+def test_a_kind_that_was_imported_on_some_text_sets_is_a_note_that_names_the_others(
+    store: Store, published: Path, tmp_path: Path
+) -> None:
+    kept_as_capture("block", published, store, "imdb")
+    one = study(captures=["final_norm", "block"])
+    results = run_study(one, tmp_path / "out", store=store, imported=True)
+    assert results.missing == ()
+    assert (
+        "capture block, pooling last is left out on web-text: no such reading was imported"
+        in results.manifest["notes"]
+    )
+    assert {kind.capture for kind in results["web-text"].matrices} == {"final_norm"}
+    assert {kind.capture for kind in results["imdb"].matrices} == {"final_norm", "block"}
+
+
+def test_where_only_other_kinds_were_imported_the_error_says_so(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(StoreError) as caught:
+        run_study(study(captures=["block"]), tmp_path / "out", store=store, imported=True)
+    assert "there is nothing to write" in caught.value.message
+    assert "capture block, pooling last" in str(caught.value)
+
+
+def test_a_text_set_of_which_only_other_kinds_were_imported_is_told_of(
+    store: Store, published: Path, tmp_path: Path
+) -> None:
+    kept_as_capture("block", published, store, "imdb")
+    one = study(captures=["block"])
+    results = run_study(one, tmp_path / "out", store=store, imported=True)
+    assert results.set_names == ("imdb",)
+    told = [
+        *results.manifest["notes"],
+        *(f"{item['what']}: {item['reason']}" for item in results.missing),
+    ]
+    assert any("web-text" in line and "block" in line for line in told), told
+
+
+def test_matrices_that_are_in_the_store_are_counted(store: Store, tmp_path: Path) -> None:
+    before = plan_study(study(), store, imported=True)
+    assert (before.n_matrices, before.n_stored_matrices) == (4, 0)
+    run_study(study(texts=["imdb"]), tmp_path / "out", store=store, imported=True)
+    between = plan_study(study(), store, imported=True)
+    assert (between.n_matrices, between.n_stored_matrices) == (4, 2)
+    run_study(between, tmp_path / "out", store=store)
+    assert plan_study(study(), store, imported=True).n_stored_matrices == 4
 
 
 def test_a_k_above_what_was_kept_is_missing(published: Path, tmp_path: Path) -> None:
@@ -188,13 +262,17 @@ def test_a_k_above_what_was_kept_is_missing(published: Path, tmp_path: Path) -> 
     assert {one.what for one in plan.missing} == {
         f"{model} on {name}" for model in ("gemma-2b", "gemma-2-9b-it") for name in ("web-text", "imdb")
     }
-    assert "at least 7 neighbors" in plan.missing[0].reason
+    assert {one.reason for one in plan.missing} == {
+        "5 neighbors were imported and k = 7 is wanted (capture final_norm, pooling last); "
+        "import it again with a larger --keep"
+    }
 
 
 def test_another_number_of_texts_is_missing_with_what_to_do(store: Store) -> None:
     plan = plan_study(study(n=19), store, imported=True)
     assert plan.sets == ()
-    assert plan.missing[0].reason == "web-text: 23 texts were imported, the study wants 19"
+    assert plan.missing[0].reason == "23 texts were imported, the study wants 19"
+    assert [one.what for one in plan.missing] == ["web-text", "imdb"]
     assert "set n = 23" in plan.missing[0].hint
 
 

@@ -14,7 +14,8 @@ from isodepth import extract, nearest_neighbors
 from isodepth.activations import ExtractionOptions
 from isodepth.errors import DigestMismatchError
 from isodepth.models import LoadingOptions, ModelSource, resolve_model
-from isodepth.pipeline.readings import SPEEDS, STORED_K, ModelShelf, Reading, found_here, read
+from isodepth.pipeline.reading_work import SPEEDS, ModelShelf, found_here, read
+from isodepth.pipeline.readings import STORED_K, Reading
 from isodepth.progress import no_progress
 from isodepth.store import DamagedArtifactWarning, Store
 from isodepth.texts import TextSet, load_texts
@@ -255,14 +256,34 @@ def test_the_shelf_keeps_one_model_and_gives_it_the_name_that_is_asked_for(
 def test_a_model_that_is_another_one_here_is_refused(reading: Reading, llama_folder: Path) -> None:
     gone = replace(reading.source, location=Path("/no/such/folder"))
     elsewhere = replace(reading, source=gone, written=str(llama_folder))
-    with pytest.raises(DigestMismatchError, match="is another model on this machine") as caught:
+    with pytest.raises(DigestMismatchError, match="is another model than when the study") as caught:
         found_here(elsewhere)
-    assert reading.source.digest in caught.value.message
+    assert str(llama_folder) in caught.value.message
+    assert f"{reading.source.digest} then" in caught.value.message
+    assert "run the study again" in caught.value.hint
     assert "name a revision" in caught.value.hint
     same = replace(elsewhere, written=str(reading.source.location))
     named = replace(same, source=replace(gone, name="as in the study"))
     assert found_here(named) == replace(reading.source, name="as in the study")
     assert found_here(reading) is reading.source
+
+
+def test_a_model_that_changed_in_its_place_after_the_plan_is_refused_and_nothing_is_stored(
+    reading: Reading,
+    llama_folder: Path,
+    copied: Callable[[Path], Path],
+    store: Store,
+    counts: Counts,
+) -> None:
+    folder = copied(reading.source.location)
+    planned = replace(reading, source=resolve_model(str(folder)), written=str(folder))
+    assert found_here(planned).location == folder
+    shutil.rmtree(folder)
+    shutil.copytree(llama_folder, folder)
+    with pytest.raises(DigestMismatchError, match="is another model than when the study was planned"):
+        read(planned, store, no_progress, True)
+    assert (counts.loads, counts.batches) == ([], [])
+    assert store.keys("neighbors") == []
 
 
 # ----------------------------------------------------------------------------------- interrupted

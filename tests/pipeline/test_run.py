@@ -1,13 +1,16 @@
 """A study from beginning to end: only what is missing is computed, and results are those of the parts."""
 
+import errno
 import itertools
 import json
+import os
 import shutil
 import threading
 import warnings
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +18,7 @@ import pytest
 import isodepth
 from isodepth import affinity_matrix, compare, extract, load_model, nearest_neighbors
 from isodepth.affinity import MEASURES
+from isodepth.atomic import storage_errors
 from isodepth.engines import LocalEngine, Outcome
 from isodepth.errors import StoreError, StudyError
 from isodepth.pipeline.plan import plan_study
@@ -201,7 +205,7 @@ def test_a_capture_that_is_added_costs_one_pass_for_it_alone(
     more = tiny_study(gpt2_folder, texts=[red], captures=["mlp", "block"])
     run_study(more, tmp_path / "out", store=tmp_path / "store")
     assert counts.loads == ["tiny-gpt2"]
-    assert counts.pairs == [(3, 3), (3, 3)]  # of the new capture, and whether it is symmetric
+    assert counts.pairs == [(3, 3)]  # of the new capture; it alone tells whether it is symmetric
     after = {path: path.stat().st_mtime_ns for path in data_files(tmp_path / "store", "neighbors")}
     assert before.items() < after.items()
     assert len(after) == 2 * len(before)
@@ -496,15 +500,30 @@ def test_results_of_an_earlier_run_stay_whole_where_all_fails(
     assert bytes_of(tmp_path / "out") == bytes_of(finished.out)
 
 
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (errno.ENOSPC, "no space left on the disk"),
+        (errno.EROFS, "no permission to read or write"),
+        (errno.ENOTDIR, "a file stands where a folder is needed"),
+    ],
+)
 def test_a_store_that_cannot_be_written_stops_the_run(
-    llama_folder: Path, gpt2_folder: Path, red: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    number: int,
+    said: str,
+    llama_folder: Path,
+    gpt2_folder: Path,
+    red: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def full(self: Store, stage: str, key: str, **_: object) -> Path:
-        raise StoreError("no space left on the disk", hint="free some space.")
+        with storage_errors(self.root):
+            raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(Store, "write", full)
     ended: list[Outcome] = []
-    with pytest.raises(StoreError, match="no space left"):
+    with pytest.raises(StoreError, match=said):
         run_study(
             tiny_study(llama_folder, gpt2_folder, texts=[red]),
             tmp_path / "out",
@@ -512,6 +531,42 @@ def test_a_store_that_cannot_be_written_stops_the_run(
             report=ended.append,
         )
     assert [outcome.task.label for outcome in ended] == ["tiny-llama on red.txt"]
+    assert not (tmp_path / "out" / "manifest.json").exists()
+
+
+@pytest.mark.parametrize("cause", [None, ValueError("odd bytes")])
+def test_an_error_of_the_store_that_is_not_the_systems_does_not_stop_the_others(
+    cause: Exception | None,
+    llama_folder: Path,
+    gpt2_folder: Path,
+    red: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write = Store.write
+
+    def refusing(self: Store, stage: str, key: str, **settings: Any) -> Path:
+        if settings["manifest"].get("model") == "tiny-llama":
+            raise StoreError("that artifact cannot be written", hint="mend it.") from cause
+        return write(self, stage, key, **settings)
+
+    monkeypatch.setattr(Store, "write", refusing)
+    ended: list[Outcome] = []
+    results = run_study(
+        tiny_study(llama_folder, gpt2_folder, texts=[red]),
+        tmp_path / "out",
+        store=tmp_path / "store",
+        report=ended.append,
+    )
+    assert [(outcome.task.label, outcome.error is None) for outcome in ended] == [
+        ("tiny-llama on red.txt", False),
+        ("tiny-gpt2 on red.txt", True),
+        ("comparing layers on red.txt", True),
+    ]
+    assert results.missing == (
+        {"what": "tiny-llama on red.txt", "reason": "that artifact cannot be written"},
+    )
+    assert results.matrices("red.txt").left == ("tiny-gpt2",)
 
 
 def test_a_folder_that_cannot_be_written_is_refused_before_any_work(

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from isodepth.models import LoadingOptions, ModelSource, describe_model
-from isodepth.pipeline.readings import SPEEDS, Reading
+from isodepth.pipeline.reading_work import SPEEDS
+from isodepth.pipeline.readings import Reading
 from isodepth.store import Store
 
 CHARACTERS_PER_TOKEN = 4.3
@@ -117,7 +118,12 @@ def estimated_tokens(reading: Reading, records: Records) -> int:
 
 
 def estimated_speed(
-    source: ModelSource, size: ModelSize | None, records: Records, *, on_cpu: bool
+    source: ModelSource,
+    size: ModelSize | None,
+    records: Records,
+    *,
+    on_cpu: bool,
+    measures: bool = True,
 ) -> float | None:
     """Return about how many tokens per second a model reads, or None where nothing tells.
 
@@ -130,8 +136,9 @@ def estimated_speed(
     records : Records
         Of earlier readings.
     on_cpu : bool
-        Whether this machine's processor does the reading: then its rate may be measured, and what
-        other devices did does not count.
+        Whether a processor does the reading; what other kinds of device did does not count.
+    measures : bool
+        Whether it is this machine's, so that its rate may be measured.
     """
     if (source.digest, on_cpu) in records.speeds:
         return statistics.median(records.speeds[source.digest, on_cpu])
@@ -145,7 +152,7 @@ def estimated_speed(
     ]
     if scaled:
         return statistics.median(scaled)
-    return SHARE_OF_PRODUCTS * product_rate() / (2 * size.weights) if on_cpu else None
+    return SHARE_OF_PRODUCTS * product_rate() / (2 * size.weights) if on_cpu and measures else None
 
 
 def reads_on_cpu(loading: LoadingOptions) -> bool:

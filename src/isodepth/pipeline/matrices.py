@@ -133,7 +133,7 @@ def relate(selections: Sequence[Selection], store: Store, progress: Progress, wa
     selections : sequence of Selection
         Matrices of the same readers, by several measures and k.
     store, progress, wait
-        As in `isodepth.pipeline.readings.read`.
+        As in `isodepth.pipeline.reading_work.read`.
     """
     held: dict[str, Neighbors] = {}
     return all(relate_one(selection, store, progress, wait, held=held) for selection in selections)

@@ -7,7 +7,7 @@ from isodepth.interchange.imported import STAGE as IMPORTED
 from isodepth.interchange.imported import TEXTS_STAGE as IMPORTED_TEXTS
 from isodepth.pipeline.matrices import STAGE as AFFINITIES
 from isodepth.pipeline.planned import StudyPlan
-from isodepth.pipeline.readings import SPEEDS
+from isodepth.pipeline.reading_work import SPEEDS
 from isodepth.store import Store
 
 

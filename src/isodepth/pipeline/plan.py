@@ -66,7 +66,6 @@ def plan_study(
     sources = _found_models(study, missing)
     with_chat = _with_chat_template(study, sources, missing)
     records = estimates.Records.of(store)
-    measures_speed = measures_speed and estimates.reads_on_cpu(study.loading)
     texts_labels: dict[str, str] = {}
     readings: dict[tuple[str, str, bool], PlannedReading] = {}
     sets: list[PlannedSet] = []
@@ -216,7 +215,11 @@ def _planned(
     state, so_far = _state(reading, store)
     size = estimates.model_size(reading.source, records)
     n_tokens = estimates.estimated_tokens(reading, records)
-    speed = estimates.estimated_speed(reading.source, size, records, on_cpu=measures_speed)
+    resources = study.resources_of(reading.written or "")
+    on_cpu = estimates.reads_on_cpu(study.loading) if measures_speed else not resources.gpus
+    speed = estimates.estimated_speed(
+        reading.source, size, records, on_cpu=on_cpu, measures=measures_speed
+    )
     left = 1 - (so_far.n_done / so_far.n_texts if so_far is not None else 0)
     seconds = None if speed is None else left * n_tokens / speed
     done = state == "done"
@@ -225,7 +228,7 @@ def _planned(
         model=label,
         texts=reading.texts.name,
         reading=reading,
-        resources=study.resources_of(reading.written or ""),
+        resources=resources,
         state=state,
         so_far=so_far,
         n_tokens=n_tokens,

@@ -44,11 +44,16 @@ def plan_of_imported(study: Study, store: Store) -> StudyPlan:
             hint="'isodepth import --help' says how to import readings.",
         )
     missing: list[Missing] = []
-    attempts = [
-        attempted(entry.name, functools.partial(_set, study, entry, every, missing), missing)
-        for entry in study.texts
-    ]
-    sets = [found for found in attempts if found is not None and found.selections]
+    sets: list[PlannedSet] = []
+    for entry in study.texts:
+        n_before = len(missing)
+        found = attempted(entry.name, functools.partial(_set, study, entry, every, missing), missing)
+        if found is not None and found.selections:
+            sets.append(found)
+        elif len(missing) == n_before:
+            wanted = [_in_words(plain) for plain in study.extraction_options(False)]
+            reason = f"of what the study reads ({'; '.join(wanted)}) nothing was imported"
+            missing.append(Missing(what=entry.name, reason=reason))
     return StudyPlan(
         study=study,
         imported=True,

@@ -29,7 +29,8 @@ from isodepth.neighbors import NEIGHBORS_VERSION
 from isodepth.pipeline.matrices import Reader, Selection, relate, stored_matrices
 from isodepth.pipeline.plan import plan_study
 from isodepth.pipeline.planned import Missing, PlannedReading, PlannedSet, StudyPlan
-from isodepth.pipeline.readings import ModelShelf, Reading, read
+from isodepth.pipeline.reading_work import ModelShelf, read
+from isodepth.pipeline.readings import Reading
 from isodepth.progress import Progress, no_progress
 from isodepth.results import (
     MatrixKind,

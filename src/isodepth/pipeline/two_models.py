@@ -25,7 +25,8 @@ from isodepth.neighbors import Neighbors
 from isodepth.neighbors.exact import check_k, check_metric
 from isodepth.pipeline.labels import told_apart
 from isodepth.pipeline.matrices import Reader, Selection, relate, stored_matrices
-from isodepth.pipeline.readings import ModelShelf, Reading, read
+from isodepth.pipeline.reading_work import ModelShelf, read
+from isodepth.pipeline.readings import Reading
 from isodepth.progress import Progress, no_progress
 from isodepth.statistics import diagonal_test, finding, layer_matches
 from isodepth.store import Store, open_store
