@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -371,6 +372,19 @@ def test_one_file_of_another_tool_is_refused_by_name(tmp_path: Path) -> None:
 
 
 # ----------------------------------------------------------------------------------------- names
+
+
+def test_what_killed_runs_left_is_removed_once_it_is_old(written: Path) -> None:
+    slug = load_results(written)["news"].slug
+    old = [f".{slug}-abc_4x9z.parquet", f".{slug}-00000000.safetensors", ".manifest-8ga2e4wf.json"]
+    fresh, foreign = f".{slug}-abc_4x9y.parquet", ".notes-about-it.txt"
+    for name in (*old, fresh, foreign):
+        (written / name).write_bytes(b"half")
+    for name in (*old, foreign):
+        os.utime(written / name, (0, 0))
+    load_results(written).write(written)
+    left = {path.name for path in written.iterdir() if path.name.startswith(".")}
+    assert left == {fresh, foreign}
 
 
 def test_odd_names_of_text_sets_never_become_paths(tmp_path: Path) -> None:

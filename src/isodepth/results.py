@@ -12,9 +12,11 @@ equal bytes: nothing in them tells when, where or in how many attempts they came
 Memory: matrices are memory maps of their files.
 """
 
+import contextlib
 import hashlib
 import json
 import re
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +35,9 @@ FORMAT = "isodepth results"
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 MOST_SLUG = 40
+TEMPORARY_NAME = re.compile(r"\.[a-z0-9-]+-[a-z0-9_]{8}\.(safetensors|parquet|json)")
+"""As `isodepth.atomic.atomic_path` names what it is writing."""
+LEFTOVER_SECONDS = 3600
 FILE_NAME = re.compile(r"[a-z0-9-]+\.(safetensors|parquet)")
 
 
@@ -279,7 +284,17 @@ def write_manifest(
     write_atomically(path, text.encode() + b"\n")
     for name in earlier - set(sums):
         (folder / name).unlink(missing_ok=True)
+    _remove_leftovers(folder)
     return path
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Remove what killed runs left half written, long enough ago that nobody is writing it now."""
+    for path in folder.iterdir():
+        if TEMPORARY_NAME.fullmatch(path.name):
+            with contextlib.suppress(FileNotFoundError):  # another run was first
+                if time.time() - path.stat().st_mtime > LEFTOVER_SECONDS:
+                    path.unlink()
 
 
 def _listed_files(manifest: Path) -> set[str]:
