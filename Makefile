@@ -24,7 +24,7 @@ $(VENV)/.installed-test: $(VENV)/.installed
 	$(INSTALL) --editable '.[test]'
 	@touch $@
 
-demo: $(VENV)/.installed  ## compare two real models on real texts; writes ./demo
+demo: $(VENV)/.installed  ## run studies/demo.toml and draw it; writes ./demo
 	$(BIN)/isodepth run studies/demo.toml --out demo/study
 	$(BIN)/isodepth demo --out demo
 
@@ -37,11 +37,12 @@ lint: $(VENV)/.installed-test
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test-real: $(VENV)/.installed-test  ## the tests on the offline catalogue's models (about 12 minutes)
+test-real: $(VENV)/.installed-test  ## tests on the offline models, and slow ones (about 16 minutes)
 	$(BIN)/python -m pytest -m "real or slow"
 
 bench: $(VENV)/.installed-test  ## speed and memory against the plain way (about 14 minutes)
 	$(BIN)/python -m benchmarks.extraction
+	$(BIN)/python -m benchmarks.all_pairs -n 2048
 	$(BIN)/python -m benchmarks.start_and_rerun
 
 bench-device: $(VENV)/.installed-test  ## the same on a GPU (DEVICE=cuda), against the CPU
