@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from isodepth.results import (
     StudyResults,
     TextSetResults,
     load_results,
+    write_manifest,
     write_text_set,
 )
 
@@ -130,6 +132,35 @@ def test_one_file_alone_can_be_read_too(written: Path) -> None:
     assert_equal(load_results(str(written.parent / "moved.safetensors"))["pair"], expected["pair"])
 
 
+def test_kinds_may_have_different_readers_and_each_keeps_its_own(tmp_path: Path) -> None:
+    one, other = MatrixKind("mutual_knn", 3), MatrixKind("mutual_knn", 3, "mlp")
+    whole = matrices(one)
+    a, b = whole["a", "a"].values, whole["b", "b"].values
+    of_a = replace(whole, values=a, left=("a",), right=("a",), left_layers=(2,), right_layers=(2,))
+    of_b = replace(whole, values=b, left=("b",), right=("b",), left_layers=(3,), right_layers=(3,))
+    results = TextSetResults(name="news", matrices={one: of_a, other: of_b})
+    StudyResults(name="mine", sets={"news": results}, manifest={"name": "mine"}).write(tmp_path)
+    found = load_results(tmp_path)
+    assert found.matrices("news", capture="block").left == ("a",)
+    assert found.matrices("news", capture="mlp").left == ("b",)
+    np.testing.assert_array_equal(found.matrices("news", capture="mlp").values, b)
+    rows = pyarrow.parquet.read_table(next(tmp_path.glob("*.parquet"))).to_pylist()
+    assert {(row["capture"], row["left"]) for row in rows} == {("block", "a"), ("mlp", "b")}
+
+
+def test_files_of_sets_that_are_only_lacking_now_stay(tmp_path: Path) -> None:
+    both = study_results("news", "pair")
+    both.write(tmp_path)
+    (lacking,) = {path.name for path in tmp_path.glob("pair-*.parquet")}
+    less = {"news": both.sets["news"]}
+    write_manifest(tmp_path, both.manifest, less, spared=["news", "pair"])
+    assert (tmp_path / lacking).exists()
+    assert load_results(tmp_path).set_names == ("news",)
+    both.write(tmp_path)
+    write_manifest(tmp_path, both.manifest, less)
+    assert not (tmp_path / lacking).exists()
+
+
 def test_other_readers_of_safetensors_find_arrays_and_labels(written: Path) -> None:
     (path,) = written.glob("news-*.safetensors")
     with safetensors.safe_open(path, framework="numpy") as file:
@@ -143,8 +174,10 @@ def test_other_readers_of_safetensors_find_arrays_and_labels(written: Path) -> N
             np.testing.assert_array_equal(
                 file.get_tensor(kind.array), text_set("news").matrices[kind].values
             )
-    assert labels["left"] == labels["right"] == ["a", "b", "c"]
-    assert labels["left_layers"] == list(LAYERS)
+    for entry, kind in zip(labels["matrices"], KINDS, strict=True):
+        assert (entry["kind"], entry["array"]) == (list(kind), kind.array)
+        assert entry["left"] == entry["right"] == ["a", "b", "c"]
+        assert entry["left_layers"] == list(LAYERS)
     assert labels["name"] == "news"
 
 

@@ -17,7 +17,7 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,6 +35,9 @@ FORMAT = "isodepth results"
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 MOST_SLUG = 40
+READERS = ("left", "left_layers", "right", "right_layers")
+FACTS = ("is_symmetric", "n_texts", "texts", "texts_digest", "right_texts_digest")
+"""What a results file says of each of its matrices, beside its kind."""
 TEMPORARY_NAME = re.compile(r"\.[a-z0-9-]+-[a-z0-9_]{8}\.(safetensors|parquet|json)")
 """As `isodepth.atomic.atomic_path` names what it is writing."""
 LEFTOVER_SECONDS = 3600
@@ -203,21 +206,20 @@ def write_text_set(folder: Path, results: TextSetResults) -> list[Path]:
     import pyarrow.parquet
     from safetensors.numpy import save
 
-    one = next(iter(results.matrices.values()))
     labels = {
         "format": FORMAT,
         "version": FORMAT_VERSION,
         "name": results.name,
-        "left": list(one.left),
-        "left_layers": list(one.left_layers),
-        "right": list(one.right),
-        "right_layers": list(one.right_layers),
-        "is_symmetric": one.is_symmetric,
-        "n_texts": one.n_texts,
-        "texts": one.texts,
-        "texts_digest": one.texts_digest,
-        "right_texts_digest": one.right_texts_digest,
-        "kinds": [list(kind) for kind in results.matrices],
+        # each with its own readers: not all of them may have all kinds
+        "matrices": [
+            {
+                "kind": list(kind),
+                "array": kind.array,
+                **{name: list(getattr(one, name)) for name in READERS},
+                **{name: getattr(one, name) for name in FACTS},
+            }
+            for kind, one in results.matrices.items()
+        ],
         "description": dict(results.description),
     }
     arrays = {kind.array: np.ascontiguousarray(m.values) for kind, m in results.matrices.items()}
@@ -251,7 +253,11 @@ def _with_kind(table: Any, kind: MatrixKind) -> Any:
 
 
 def write_manifest(
-    folder: Path, manifest: Mapping[str, Any], sets: Mapping[str, TextSetResults]
+    folder: Path,
+    manifest: Mapping[str, Any],
+    sets: Mapping[str, TextSetResults],
+    *,
+    spared: Collection[str] = (),
 ) -> Path:
     """Write what was run, with the sums of the text sets' files; remove files of sets that are gone.
 
@@ -263,6 +269,8 @@ def write_manifest(
         JSON values.
     sets : mapping of str to TextSetResults
         The sets that belong to these results.
+    spared : collection of str
+        Names of sets whose earlier files stay, although these results lack them for now.
     """
     files = {
         f"{results.slug}{suffix}": results.name
@@ -282,8 +290,9 @@ def write_manifest(
         allow_nan=False,
     )
     write_atomically(path, text.encode() + b"\n")
-    for name in earlier - set(sums):
-        (folder / name).unlink(missing_ok=True)
+    for name, set_name in earlier.items():
+        if name not in sums and set_name not in spared:
+            (folder / name).unlink(missing_ok=True)
     _remove_leftovers(folder)
     return path
 
@@ -297,14 +306,16 @@ def _remove_leftovers(folder: Path) -> None:
                     path.unlink()
 
 
-def _listed_files(manifest: Path) -> set[str]:
-    """Return the files of earlier results in a folder, those with names that results have."""
+def _listed_files(manifest: Path) -> dict[str, str]:
+    """Return the files of earlier results in a folder and their sets, by names that results have."""
     try:
         earlier = json.loads(manifest.read_text(encoding="utf-8"))
-        ours = earlier["format"] == FORMAT
-        return {name for name in earlier["files"] if ours and FILE_NAME.fullmatch(name)}
-    except (OSError, ValueError, KeyError, TypeError):
-        return set()  # none, or none of ours
+        if earlier["format"] != FORMAT:
+            return {}
+        files = {name: str(entry["set"]) for name, entry in earlier["files"].items()}
+        return {name: of for name, of in files.items() if FILE_NAME.fullmatch(name)}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}  # none, or none of ours
 
 
 def load_results(path: Path | str) -> StudyResults:
@@ -383,18 +394,14 @@ def _loaded_set(path: Path) -> TextSetResults:
         with safetensors.safe_open(path, framework="numpy") as file:
             labels = json.loads(file.metadata()["isodepth"])
         _refuse_newer(path, labels["version"])
-        kinds = [MatrixKind(*kind) for kind in labels["kinds"]]
-        shared = {
-            **{name: tuple(labels[name]) for name in ("left", "left_layers", "right", "right_layers")},
-            **{
-                name: labels[name]
-                for name in ("is_symmetric", "n_texts", "texts", "texts_digest", "right_texts_digest")
-            },
-        }
-        matrices = {
-            kind: AffinityMatrices(values=arrays[kind.array], measure=kind.measure, k=kind.k, **shared)
-            for kind in kinds
-        }
+        matrices = {}
+        for entry in labels["matrices"]:
+            kind = MatrixKind(*entry["kind"])
+            said: dict[str, Any] = {name: tuple(entry[name]) for name in READERS}
+            said |= {name: entry[name] for name in FACTS}
+            matrices[kind] = AffinityMatrices(
+                values=arrays[kind.array], measure=kind.measure, k=kind.k, **said
+            )
     except (ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
         raise StoreError(f"{path} cannot be read as results: {error}") from error
     return TextSetResults(

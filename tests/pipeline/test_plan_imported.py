@@ -107,6 +107,18 @@ def test_matrices_are_those_of_the_published_lists_without_their_embedding_layer
     assert described["provenance"]["source"] == "published neighbors"
 
 
+def test_readings_of_texts_cut_otherwise_are_not_taken(store: Store) -> None:
+    plan = plan_study(study(max_tokens=64, texts=["imdb"]), store, imported=True)
+    assert plan.sets == ()
+    reason = (
+        "it was imported with max_tokens = None, and 64 is wanted (capture final_norm, pooling last)"
+    )
+    assert [(one.what, one.reason) for one in plan.missing] == [
+        ("gemma-2b on imdb", reason),
+        ("gemma-2-9b-it on imdb", reason),
+    ]
+
+
 def test_chat_and_pairs_are_taken_from_imports_too(store: Store, tmp_path: Path) -> None:
     one = study(
         texts=[{"left": "web-text", "right": "caesar(web-text)", "name": "pair"}],

@@ -939,3 +939,19 @@ def test_an_engine_of_other_processes_gets_tasks_that_can_travel(
     run_study(study, tmp_path / "here", store=tmp_path / "store here")
     run_study(study, tmp_path / "there", store=tmp_path / "store there", engine=Elsewhere())
     assert bytes_of(tmp_path / "here") == bytes_of(tmp_path / "there")
+
+
+def test_a_model_that_was_compared_with_one_of_a_study_can_join_it(
+    llama_folder: Path, gemma_folder: Path, gpt2_folder: Path, red: str, tmp_path: Path
+) -> None:
+    store = Store(tmp_path / "store")
+    run_study(tiny_study(llama_folder, gemma_folder, texts=[red]), tmp_path / "two", store=store)
+    texts = tiny_study(llama_folder, texts=[red]).texts[0].load()
+    for pair in ((llama_folder, gpt2_folder), (gpt2_folder, gemma_folder)):
+        compare(*pair, texts.left, k=3, measure="overlap", store=store)
+    wanted = tiny_study(llama_folder, gemma_folder, gpt2_folder, texts=[red])
+    joined = run_study(wanted, tmp_path / "three", store=store)
+    fresh = run_study(wanted, tmp_path / "fresh", store=tmp_path / "fresh-store")
+    assert not joined.missing
+    name = joined.set_names[0]
+    np.testing.assert_array_equal(joined.matrices(name).values, fresh.matrices(name).values)

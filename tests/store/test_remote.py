@@ -14,6 +14,7 @@ from typing import Any
 import fsspec
 import numpy as np
 import pytest
+from fsspec.implementations.memory import MemoryFile
 
 from isodepth.errors import MissingPackageError, ParameterError, StoreError, UnknownNameError
 from isodepth.store import (
@@ -429,3 +430,16 @@ def test_a_missing_package_names_the_extra(
     with pytest.raises(MissingPackageError, match="Install it") as caught:
         open_store(f"{protocol}://bucket")
     assert caught.value.hint == f"pip install 'isodepth[{extra}]' brings it."
+
+
+@pytest.mark.parametrize("key", ["../../../pwned", "a/../../b", "..", "UPPER", "a b"])
+def test_names_in_a_bucket_never_choose_a_path_here(key: str, tmp_path: Path) -> None:
+    mirror = tmp_path / "deep" / "mirror"
+    store = RemoteStore(f"memory://{tmp_path.name}/prefix", mirror=mirror)
+    files = fsspec.filesystem("memory")
+    place = f"/{tmp_path.name}/prefix/manifests/imported/{key}.json"
+    files.store[place] = MemoryFile(files, place, b"{}")
+    try:
+        assert store.keys("imported") == []
+    finally:
+        files.store.clear()

@@ -12,8 +12,8 @@ from isodepth.cli.options import store_option
     "export",
     epilog="""\b
 Examples:
-  isodepth export neighbors
-  isodepth export csv results/small
+  isodepth export neighbors --help
+  isodepth export csv --help
 """,
 )
 def export_command() -> None:

@@ -260,6 +260,8 @@ def _known_cells(selection: Selection, store: Store) -> Iterator[tuple[tuple[str
         manifest = store.manifest(STAGE, name)
         if manifest is None or name == selection.key:
             continue
+        if selection.right is None and manifest["right"] is not None:
+            continue  # it has a pair in one direction only
         rows = list(manifest["left"])
         columns = rows if manifest["right"] is None else list(manifest["right"])
         n_shared = len(wanted & {(one, other) for one in rows for other in columns})

@@ -159,14 +159,21 @@ def _side(study: Study, readings: Sequence[ImportedReading], missing: list[Missi
                     for options, one in by_model.get((model, chat), {}).items()
                     if (options.capture, options.pooling) == (plain.capture, plain.pooling)
                 ]
-                enough = [found for found in fitting if found[1].k >= max(study.ks)]
+                as_cut = [found for found in fitting if found[0].max_tokens == study.max_tokens]
+                enough = [found for found in as_cut if found[1].k >= max(study.ks)]
                 if enough:
                     options, one = enough[0]
                     side.setdefault(label, {})[options] = one
                     continue
                 reason = f"it was not imported ({_in_words(plain)})"
-                if fitting:
-                    most = max(one.k for _, one in fitting)
+                if fitting and not as_cut:
+                    cuts = sorted({str(options.max_tokens) for options, _ in fitting})
+                    reason = (
+                        f"it was imported with max_tokens = {listed(cuts)}, and "
+                        f"{study.max_tokens} is wanted ({_in_words(plain)})"
+                    )
+                elif as_cut:
+                    most = max(one.k for _, one in as_cut)
                     reason = (
                         f"{most:,} neighbors were imported and k = {max(study.ks):,} is wanted "
                         f"({_in_words(plain)}); import it again with a larger --keep"

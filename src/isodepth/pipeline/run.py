@@ -14,7 +14,7 @@ import functools
 import logging
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -151,7 +151,7 @@ def run_study(
     related = [task for one in sets for task in _matrix_tasks(one, kept)]
     run("comparisons", related, sum(len(_groups(one)) for one in sets))
     reasons = [*plan.missing, *failed.values()]
-    done = [one for one in sets if not _failed_sets(one, failed)]
+    done = [found for one in sets if (found := _compared(one, failed)).selections]
     if not done:
         raise StoreError(
             f"{plan.study.name}: there is nothing to write, because all of it failed; first: "
@@ -263,9 +263,15 @@ def _matrix_label(planned: PlannedSet, capture: str, pooling: str) -> str:
     return f"comparing layers on {planned.name}" + f" ({capture}, {pooling})" * several
 
 
-def _failed_sets(planned: PlannedSet, failed: Mapping[str, Missing]) -> bool:
-    return any(
-        _matrix_label(planned, kind.capture, kind.pooling) in failed for kind in planned.selections
+def _compared(planned: PlannedSet, failed: Collection[str]) -> PlannedSet:
+    """Return a text set without the matrices whose computation failed."""
+    return replace(
+        planned,
+        selections={
+            kind: selection
+            for kind, selection in planned.selections.items()
+            if _matrix_label(planned, kind.capture, kind.pooling) not in failed
+        },
     )
 
 
@@ -300,7 +306,8 @@ def _write(
             *plan.notes,
         ],
     }
-    write_manifest(place, manifest, written)
+    wanted = [texts.name for texts in plan.study.texts]
+    write_manifest(place, manifest, written, spared=wanted)
 
 
 def _results(planned: PlannedSet, store: Store) -> TextSetResults:

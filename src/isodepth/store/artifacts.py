@@ -315,6 +315,8 @@ def is_held(path: Path) -> bool:
         lock.acquire(timeout=0)
     except filelock.Timeout:
         return True
+    except PermissionError:
+        return False  # another user's store, in which this process cannot compute anything either
     lock.release()
     return False
 

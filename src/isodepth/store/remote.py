@@ -21,6 +21,7 @@ import contextlib
 import dataclasses
 import json
 import platform
+import re
 import time
 import uuid
 import warnings
@@ -45,6 +46,8 @@ from isodepth.store.sealing import (
     unsealed,
 )
 
+NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
+"""What names of stages and artifacts look like; nothing else is taken from a listing."""
 POLL_SECONDS = 2.0
 """How often a process that waits for another machine asks again."""
 
@@ -122,13 +125,15 @@ class RemoteStore(Store):
 
     def keys(self, stage: str, *, prefix: str = "") -> list[str]:
         """Return the keys of a stage that begin with `prefix`, sorted: those there and those here."""
-        remote = {name.removesuffix(".json") for name in self.remote_manifests(stage)}
+        named = (name.removesuffix(".json") for name in self.remote_manifests(stage))
+        remote = filter(NAME.fullmatch, named)  # whoever can write there must not choose paths here
         here = super().keys(stage, prefix=prefix)
         return sorted({*here, *(key for key in remote if key.startswith(prefix))})
 
     def stages(self) -> list[str]:
         """Return the names of the stages that have artifacts, sorted."""
-        return sorted({*super().stages(), *self.files.folders("manifests")})
+        remote = filter(NAME.fullmatch, self.files.folders("manifests"))
+        return sorted({*super().stages(), *remote})
 
     def remote_manifests(self, stage: str) -> dict[str, RemoteObject]:
         """Return the manifests of a stage that are in the remote store, by name."""
