@@ -87,6 +87,15 @@ def test_ids_come_back_bit_for_bit(store: Store, tmp_path: Path) -> None:
     assert imported_texts(other, reading.texts_digest) is None
 
 
+def test_readings_that_describe_themselves_alike_share_no_file(store: Store, tmp_path: Path) -> None:
+    stored(store, lists(seed=5), key="a" * 32)
+    stored(store, lists(seed=7), key="b" * 32)
+    paths = write_bundles(store, tmp_path / "out", k=5).paths
+    assert len(set(paths)) == 2
+    first, second = (read_bundle(path).neighbors.ids for path in paths)
+    assert (first != second).any()
+
+
 def test_a_bundle_of_an_imported_bundle_is_the_same_bytes(store: Store, tmp_path: Path) -> None:
     stored(store, lists())
     (path,) = write_bundles(store, tmp_path / "one").paths

@@ -136,7 +136,7 @@ class Cluster:
     def refusal(self, task: Task) -> ClusterError:
         """Return the error that says what a task asks, and what there is."""
         names = ("GPU", "CPU", "memory")
-        largest = max(self.nodes, key=lambda node: [node.get(name, 0.0) for name in names])
+        largest = max(self.nodes, key=lambda node: [node.get(name, 0.0) for name in names], default={})
         return ClusterError(
             f"{task.label}: no node of the cluster can take it. It asks for "
             f"{_told(_amounts(task.resources))}; the largest of {counted(len(self.nodes), 'node')} "

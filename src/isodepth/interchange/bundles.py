@@ -219,7 +219,9 @@ def _write(ids: np.ndarray, description: Mapping[str, Any], out: Path) -> Path:
     data = save({ARRAY: np.ascontiguousarray(ids, dtype=stored)}, metadata={METADATA: text})
     slugs = [_slug(said["model"]), _slug(said["texts"]), *(["chat"] if said["options"]["chat"] else [])]
     fixed = {name: said[name] for name in said if name not in ("provenance", "format", "version")}
-    digest = hashlib.sha256(content_key(fixed).encode()).hexdigest()[:8]
+    # two readings may describe themselves alike, and never share a file
+    content = content_key(fixed).encode() + np.ascontiguousarray(ids, dtype=stored).tobytes()
+    digest = hashlib.sha256(content).hexdigest()[:8]
     path = out / f"{'-'.join(slugs)}-{digest}.safetensors"
     write_atomically(path, data)
     return path
