@@ -96,26 +96,22 @@ def read(
 
 def _complete(reading: Reading, store: Store, progress: Progress, shelf: ModelShelf) -> None:
     """Compute and store everything that is missing of a reading."""
-    unread: list[ExtractionOptions] = []
-    for options in reading.options:
-        if store.read("activations", reading.activations_key(options)) is None:
-            unread.append(options)
+    keys = {options: reading.activations_key(options) for options in reading.options}
+    stored = {options: store.read("activations", key) for options, key in keys.items()}
+    unread = [options for options, artifact in stored.items() if artifact is None]
     arrays, refusal = _read_activations(reading, unread, store, progress, shelf)
-    for options in reading.options:
-        if options in unread and options not in arrays:
-            continue  # it cannot be read
-        key = reading.activations_key(options)
+    for options, artifact in stored.items():
         array = arrays.get(options)
-        if array is None:
-            artifact = store.read("activations", key)
-            assert artifact is not None  # it was there above, and its lock is held
+        if artifact is not None:
             values, provenance = artifact.arrays[ResumableArray.NAME], artifact.manifest["provenance"]
-        else:
+        elif array is not None:
             values, provenance = array.values(), array.manifest["provenance"]
+        else:
+            continue  # it cannot be read
         if reading.stored_neighbors(store, options) is None:
             _store_neighbors(reading, options, values, provenance, store, progress)
         if array is not None and reading.keep_activations:
-            store.adopt("activations", key, array)
+            store.adopt("activations", keys[options], array)
         elif array is not None:
             array.discard()
     if refusal is not None:

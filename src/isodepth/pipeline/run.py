@@ -140,7 +140,7 @@ def run_study(
         if planned.state != "done" or planned.reading.missing(kept)
     ]
     run("readings", readings, len(plan.readings))
-    del shelf  # and the model on it
+    del readings, shelf  # both hold the last model
     damaged = _damaged_imports(plan, kept)
     failed |= {one.what: one for one in damaged.values()}
     sets = [
