@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from isodepth.cli.run import LOG
+from isodepth.cli.run_log import LOG
 from isodepth.store import Store
 from isodepth.store.housekeeping import unfinished_entries, verify
 from isodepth.study import Study, load_study

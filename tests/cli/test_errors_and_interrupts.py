@@ -59,7 +59,7 @@ def test_more_texts_than_there_are_are_refused_with_the_number(
     run: Run, llama_folder: Path, texts_file: Path
 ) -> None:
     result = run("compare", llama_folder, llama_folder, "--texts", texts_file, "-n", 24)
-    assert_refused(result, "expected 2 <= n <= 23", "-n 23")
+    assert_refused(result, "expected 2 <= n <= 23", "use n = 23")
 
 
 def test_a_k_as_large_as_the_texts_are_many_is_refused(
@@ -73,7 +73,7 @@ def test_an_empty_line_of_the_texts_is_named(run: Run, llama_folder: Path, tmp_p
     path = tmp_path / "texts.txt"
     path.write_text("one\n\nthree\n")
     result = run("compare", llama_folder, llama_folder, "--texts", path)
-    assert_refused(result, "row 2 (rows count from 1)", "--min-chars 1 leaves such rows out")
+    assert_refused(result, "row 2 (rows count from 1)", "min_chars = 1 leaves such rows out")
 
 
 def test_the_last_token_of_an_encoder_is_refused(run: Run, bert_folder: Path, texts_file: Path) -> None:

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from isodepth.cli.import_ import import_command
+from isodepth.cli.store import store_command
 from isodepth.errors import ParameterError
 from isodepth.interchange import imported_readings
+from isodepth.pipeline.run import run_study
 from isodepth.results import load_results
 from isodepth.store import Store
 from published_form import neighbor_lists, written_as_published
@@ -152,12 +154,20 @@ def test_matrices_become_results(imports: Import, shared: Path, tmp_path: Path) 
     assert pair.values.shape == (42, 32)
 
 
-def test_the_defaults_are_the_librarys() -> None:
-    from isodepth.cli import import_
-    from isodepth.cli.export import neighbors_command
-    from isodepth.interchange.bundles import BUNDLED_K
-    from isodepth.interchange.keeping import KEPT_K
-
-    assert import_.KEPT_K == KEPT_K
-    (k,) = (one for one in neighbors_command.params if one.name == "k")
-    assert k.default == BUNDLED_K
+def test_what_a_study_of_imports_does_not_need_can_go(
+    imports: Import, published: Path, tmp_path: Path
+) -> None:
+    imports("neighbors", published, "--keep", 7)
+    path = tmp_path / "study.toml"
+    text = (
+        'models = ["gemma-2b"]\ntexts = ["web-text"]\ncaptures = ["final_norm"]\nn = 13\nks = [3, 5]\n'
+    )
+    path.write_text(text)
+    run_study(path, tmp_path / "out", imported=True)
+    path.write_text(text.replace("3, 5", "3"))
+    arguments = ["gc", "--yes", "--keep-only-imported", str(path)]
+    done = click.testing.CliRunner().invoke(store_command, arguments, catch_exceptions=False)
+    assert done.exit_code == 0
+    assert "Removed 1 of 1" in done.stdout
+    assert len(Store().keys("affinities")) == 1
+    assert len(imported_readings(Store())) == 2

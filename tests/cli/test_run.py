@@ -20,6 +20,7 @@ import pytest
 import isodepth
 from isodepth.cli import main
 from isodepth.cli.run import results_folder
+from isodepth.cli.run_log import logging_to
 from isodepth.cli.study_display import StudyDisplay
 from isodepth.engines import Outcome, Task
 from isodepth.errors import IsodepthWarning, ModelError
@@ -130,6 +131,24 @@ def test_a_run_shows_plan_progress_and_results(ran: tuple[Path, str, str]) -> No
             said,
         ), said
     assert len(errors.splitlines()) == 6
+
+
+def test_the_log_tells_the_plan_and_what_was_noticed_while_planning(
+    there: Path, run: Callable[..., tuple[int, str, str]]
+) -> None:
+    log = there / "results" / "study" / "run.log"
+    first = log.read_text()
+    assert "INFO Readings (a model on a text set): 4; 0 in the store, 4 to do\n" in first
+    record, *_ = sorted((there / "kept" / "speeds").glob("*/manifest.json"))
+    record.write_bytes(record.read_bytes().replace(b"seconds", b"secondz"))
+    status, _, errors = run("run", "study.toml", "--store", "kept")
+    assert status == 0
+    assert "damaged file in the store" in errors.replace("\n", " ")
+    again = log.read_text().removeprefix(first)
+    starts, damaged, *rest = [line.split(" ", 2)[2] for line in again.splitlines()]
+    assert starts == f"INFO isodepth {isodepth.__version__} starts"
+    assert damaged.startswith("WARNING damaged file in the store: ")
+    assert "INFO Readings (a model on a text set): 4; 4 in the store, 0 to do" in rest
 
 
 def test_no_terminal_gets_no_escape_codes(ran: tuple[Path, str, str]) -> None:
@@ -490,7 +509,8 @@ def test_the_log_has_start_and_end_of_each_piece_and_one_line_in_half_a_minute(
 ) -> None:
     now = [1000.0]
     monkeypatch.setattr("isodepth.cli.study_display.time.monotonic", lambda: now[0])
-    with StudyDisplay(tmp_path / "inner" / "run.log") as display:
+    with logging_to(tmp_path / "inner" / "run.log") as begin, StudyDisplay() as display:
+        begin()
         for done in range(0, 101):
             now[0] += 1
             display("a on b: reading", done, 100, "tokens")
@@ -502,12 +522,25 @@ def test_the_log_has_start_and_end_of_each_piece_and_one_line_in_half_a_minute(
     ]
 
 
-def test_the_display_leaves_logging_as_it_was(tmp_path: Path) -> None:
+@pytest.mark.parametrize("begins", [True, False])
+def test_the_log_leaves_logging_as_it_was_and_has_what_came_before_it_began(
+    tmp_path: Path, begins: bool
+) -> None:
     package = logging.getLogger("isodepth")
     before = (package.level, package.propagate, list(package.handlers))
-    with StudyDisplay(tmp_path / "run.log"):
+    with logging_to(tmp_path / "run.log") as begin:
+        assert len(package.handlers) == len(before[2]) + 1
+        logging.getLogger("isodepth.run").info("planned")
+        assert not (tmp_path / "run.log").exists()
+        if begins:
+            begin()
+        logging.getLogger("isodepth.run").info("done")
         assert len(package.handlers) == len(before[2]) + 1
     assert (package.level, package.propagate, package.handlers) == before
+    if begins:
+        lines = (tmp_path / "run.log").read_text().splitlines()
+        assert [line.rsplit(" ", 1)[1] for line in lines] == ["starts", "planned", "done"]
+    assert (tmp_path / "run.log").exists() == begins
 
 
 def test_warnings_are_logged_and_shown_as_before(
@@ -521,7 +554,8 @@ def test_warnings_are_logged_and_shown_as_before(
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         monkeypatch.setattr(warnings, "showwarning", show)
-        with StudyDisplay(tmp_path / "run.log"):
+        with logging_to(tmp_path / "run.log") as begin:
+            begin()
             warnings.warn("that is odd, by 3 %", IsodepthWarning, stacklevel=1)
         assert warnings.showwarning is show
         warnings.warn("that is no longer logged", IsodepthWarning, stacklevel=1)
@@ -531,8 +565,13 @@ def test_warnings_are_logged_and_shown_as_before(
 
 
 def test_an_error_within_is_logged_and_passes(tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError), StudyDisplay(tmp_path / "run.log"):
-        _ = 1 / 0
+    def fail() -> None:
+        with logging_to(tmp_path / "run.log") as begin:
+            begin()
+            _ = 1 / 0
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
     assert "ERROR stopped: ZeroDivisionError: division by zero" in (tmp_path / "run.log").read_text()
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from isodepth.cli import cli
 from isodepth.cli.store import store_command
-from isodepth.pipeline.run import STAGE_VERSIONS
+from isodepth.stages import STAGE_VERSIONS
 from isodepth.store import ARRAYS, DamagedArtifactWarning, RemoteStore, Store, content_key
 from tiny_stores import KEY, OTHER_KEY, SHAPE, STAGE, begun, flip_byte, write_rows
 
@@ -27,16 +27,21 @@ def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
 def store(rng: np.random.Generator) -> Store:
     """The default store, with neighbors, an affinity matrix and an unfinished array."""
     store = Store()
-    manifest = {"model": "tiny [mean]", "texts": "news", "k": 13, "version": 1}
+    manifest = {
+        "model": "tiny [mean]",
+        "texts": "news",
+        "k": 13,
+        "versions": {"activations": 2, "neighbors": 1},
+    }
     store.write(STAGE, f"{KEY}-k13", arrays={"ids": np.arange(2000)}, manifest=manifest)
-    matrix = {"left": "tiny", "right": "small", "k": 5, "version": 10**6}
+    matrix = {"left": "tiny", "right": "small", "k": 5, "versions": {"affinities": 10**6}}
     store.write("affinity", OTHER_KEY, arrays={"values": np.zeros((3, 5))}, manifest=matrix)
     readers = [{"label": "a"}, {"label": "b"}, {"label": "c"}]
     store.write(
         "affinities",
         f"{OTHER_KEY}-{KEY}",
         arrays={"values": np.zeros((3, 5))},
-        manifest={"readers": readers, "left": ["x"], "k": 5, "version": 10**6},
+        manifest={"readers": readers, "left": ["x"], "k": 5, "versions": {"affinities": 10**6}},
     )
     write_rows(begun(store), rng.standard_normal(SHAPE).astype(np.float32), [4, 2])
     return store
@@ -142,7 +147,7 @@ def test_results_of_older_versions_go_without_asking_when_told_so(
     status, said, _ = run("store", "gc", "--yes")
     assert status == 0
     assert f"{STAGE}/{KEY}-k13" in said.replace("\n", "")
-    assert "of version 1 of its stage, now 2" in said
+    assert "of version 1 of neighbors, now 2" in said
     assert said.endswith("Removed 1 of 1; 16 kB freed.\n")
     assert store.keys(STAGE) == []
     assert store.keys("affinity") == [OTHER_KEY]

@@ -32,7 +32,7 @@ KIND = MatrixKind("mutual_knn", 3)
 
 def planned(model: str, texts: str, state: str = "to do", **changes: Any) -> PlannedReading:
     source = ModelSource(kind="folder", name=model, weights_digest=model)
-    reading = Reading(source=source, texts=TEXTS, options=(ExtractionOptions(),))
+    reading = Reading(source=source, texts=TEXTS, options=(ExtractionOptions(),), kept_k=3)
     settings = {
         "label": f"{model} on {texts}",
         "model": model,

@@ -22,6 +22,7 @@ from isodepth.interchange import (
 )
 from isodepth.interchange.sharing import shared_model_name, shared_provenance, shared_texts_name
 from isodepth.neighbors import Neighbors
+from isodepth.stages import STAGE_VERSIONS
 from isodepth.store import Store
 from published_form import neighbor_lists
 
@@ -188,6 +189,17 @@ def test_of_several_numbers_of_neighbors_the_fewest_that_are_enough_are_taken(
     written = write_bundles(store, tmp_path / "20", k=20)
     assert written.notes == ("tiny on reviews.csv has 11 neighbors, fewer than 20.",)
     assert read_bundle(written.paths[0]).neighbors.k == 11
+
+
+def test_what_older_code_computed_is_left_out(store: Store, tmp_path: Path) -> None:
+    now = {stage: STAGE_VERSIONS[stage] for stage in ("activations", "neighbors")}
+    stored(store, lists(1), key="a" * 32, versions=now)
+    stored(store, lists(2), key="b" * 32, versions={**now, "activations": now["activations"] - 1})
+    stored(store, lists(3), key="c" * 32, versions={**now, "neighbors": now["neighbors"] - 1})
+    written = write_bundles(store, tmp_path / "out", k=K)
+    (path,) = written.paths
+    np.testing.assert_array_equal(read_bundle(path).neighbors.ids, lists(1))
+    assert written.notes == ("left out: 2 readings by older versions of isodepth.",)
 
 
 def test_readings_are_chosen_by_model_and_texts(store: Store, tmp_path: Path) -> None:

@@ -168,6 +168,17 @@ def test_a_damaged_reading_is_named_and_imported_again(store: Store) -> None:
     np.testing.assert_array_equal(kept.neighbors(store).ids, reading().neighbors.ids)
 
 
+def test_damaged_texts_are_named_and_written_again(store: Store) -> None:
+    keep_reading(reading(), store)
+    path = store.folder("imported-texts", TEXTS.digest) / "texts.json"
+    path.write_bytes(path.read_bytes().replace(b"text 3", b"text 4"))
+    with pytest.warns(DamagedArtifactWarning, match="texts.json has sha256"):
+        assert keep_reading(reading(), store).standing == "known"
+    found = imported_texts(store, TEXTS.digest)
+    assert found is not None
+    assert found.texts == TEXTS.texts
+
+
 def test_a_reading_that_is_gone_says_where_it_came_from(store: Store) -> None:
     kept = keep_reading(reading(), store).reading
     store.remove("imported", kept.key)

@@ -17,7 +17,7 @@ import pytest
 
 import tiny_models
 from isodepth.cli.run import LOG
-from isodepth.pipeline.run import STAGE_VERSIONS
+from isodepth.stages import STAGE_VERSIONS
 from isodepth.store import Store
 from isodepth.store.garbage import collect, garbage
 from isodepth.store.housekeeping import leftovers, unfinished_entries, verify

@@ -10,10 +10,12 @@ import pytest
 
 from isodepth.errors import StoreError, UnknownNameError
 from isodepth.interchange import keep_reading, published_files, read_published_neighbors
+from isodepth.pipeline.needed import needed_artifacts
 from isodepth.pipeline.plan import plan_study
 from isodepth.pipeline.run import run_study
 from isodepth.results import load_results
 from isodepth.store import DamagedArtifactWarning, Store
+from isodepth.store.garbage import collect, garbage
 from isodepth.study import Study
 from published_form import neighbor_lists, written_as_published
 from tiny_studies import Counts, bytes_of, data_files, flipped
@@ -353,3 +355,22 @@ def test_a_model_in_a_folder_is_told_of_as_it_was_written(
         warnings.simplefilter("error")
         plan = plan_study(study(models=["./tiny-gpt2", "gemma-2b"]), store, imported=True)
     assert [one.what for one in plan.missing] == ["./tiny-gpt2 on web-text", "./tiny-gpt2 on imdb"]
+
+
+def test_what_an_imported_study_needs_is_known_though_some_of_it_was_not_imported(
+    store: Store, tmp_path: Path
+) -> None:
+    lacking = study(models=["gemma-2b", "gemma-2-9b-it", "llama-3.1-8b"])
+    for one in (lacking, study(texts=["imdb"], ks=[5])):
+        run_study(one, tmp_path / "out", store=store, imported=True)
+    before = {stage: set(store.keys(stage)) for stage in store.stages()}
+    plan = plan_study(lacking, store, imported=True)
+    assert plan.missing
+    found = garbage(store, versions={}, needed=needed_artifacts([plan], store))
+    assert {item.what.split("/")[0] for item in found} == {"affinities"}
+    collect(found)
+    # two text sets of the first study, two ks each; the second study's one is gone
+    assert len(before.pop("affinities")) == 5
+    assert len(store.keys("affinities")) == 4
+    assert {stage: set(store.keys(stage)) for stage in before} == before
+    assert plan_study(lacking, store, imported=True).n_stored_matrices == 4

@@ -15,7 +15,7 @@ from isodepth.activations import ExtractionOptions
 from isodepth.errors import DigestMismatchError
 from isodepth.models import LoadingOptions, ModelSource, resolve_model
 from isodepth.pipeline.reading_work import SPEEDS, ModelShelf, found_here, read
-from isodepth.pipeline.readings import STORED_K, Reading
+from isodepth.pipeline.readings import Reading, StoredNames
 from isodepth.progress import no_progress
 from isodepth.store import DamagedArtifactWarning, Store
 from isodepth.texts import TextSet, load_texts
@@ -118,12 +118,11 @@ def test_keys_tell_apart_all_that_changes_values_and_nothing_else(
 
 @pytest.mark.parametrize(
     ("least_k", "kept_k", "expected"),
-    [(3, 7, 7), (7, 3, 7), (3, None, 30), (3, 100, 30), (30, 1, 30)],
+    [(3, 7, 7), (7, 3, 7), (3, 100, 30), (30, 1, 30)],
 )
 def test_as_many_neighbors_are_kept_as_are_wanted_and_there(
-    least_k: int, kept_k: int | None, expected: int, reading: Reading
+    least_k: int, kept_k: int, expected: int, reading: Reading
 ) -> None:
-    assert STORED_K == 100
     assert replace(reading, least_k=least_k, kept_k=kept_k).stored_k == expected
 
 
@@ -131,9 +130,11 @@ def test_the_fewest_neighbors_that_are_enough_are_taken(reading: Reading, store:
     key = reading.neighbors_key(PLAIN)
     for k in ("2", "3", "10", "5x", "", "-4"):
         store.write("neighbors", f"{key}-k{k}", arrays={}, manifest={})
-    assert reading.neighbors_names(store, PLAIN) == [f"{key}-k3", f"{key}-k10"]
-    assert replace(reading, least_k=4).neighbors_names(store, PLAIN) == [f"{key}-k10"]
-    assert replace(reading, least_k=11).neighbors_names(store, PLAIN) == []
+    stored = store.keys("neighbors")
+    assert reading.enough_neighbors(PLAIN, stored) == [f"{key}-k3", f"{key}-k10"]
+    assert replace(reading, least_k=4).enough_neighbors(PLAIN, stored) == [f"{key}-k10"]
+    assert replace(reading, least_k=11).enough_neighbors(PLAIN, stored) == []
+    assert reading.enough_neighbors(MEAN, stored) == []
 
 
 # ---------------------------------------------------------------------------------------- reading
@@ -143,10 +144,10 @@ def test_a_reading_stores_the_neighbors_that_the_plain_functions_give(
     reading: Reading, store: Store, shelf: ModelShelf, source: ModelSource, counts: Counts
 ) -> None:
     both = replace(reading, options=(PLAIN, MEAN))
-    assert not both.seems_done(store)
+    assert not both.seems_done(StoredNames.of(store))
     assert both.missing(store) == (PLAIN, MEAN)
     assert read(both, store, no_progress, False, shelf=shelf)
-    assert both.seems_done(store)
+    assert both.seems_done(StoredNames.of(store))
     assert both.missing(store) == ()
     for options in (PLAIN, MEAN):
         expected = nearest_neighbors(
@@ -168,7 +169,7 @@ def test_a_pooling_that_is_added_is_read_alone(
 ) -> None:
     read(reading, store, no_progress, True, shelf=shelf)
     both = replace(reading, options=(PLAIN, MEAN))
-    assert not both.seems_done(store)
+    assert not both.seems_done(StoredNames.of(store))
     assert both.missing(store) == (MEAN,)
     before = {path: path.stat().st_mtime_ns for path in data_files(store.root, "neighbors")}
     read(both, store, no_progress, True, shelf=shelf)
@@ -189,11 +190,21 @@ def test_how_fast_it_was_is_recorded_with_real_tokens(
     assert speed["model_digest"] == reading.source.digest
 
 
+def test_records_of_speed_do_not_pile_up(reading: Reading, store: Store, shelf: ModelShelf) -> None:
+    for _ in range(3):
+        read(reading, store, no_progress, True, shelf=shelf)
+        for name in store.keys("neighbors"):
+            store.remove("neighbors", name)
+    assert len(store.keys(SPEEDS)) == 1
+    read(replace(reading, options=(MEAN,)), store, no_progress, True, shelf=shelf)
+    assert len(store.keys(SPEEDS)) == 2
+
+
 def test_copies_of_a_text_count_their_tokens_once(
     source: ModelSource, store: Store, shelf: ModelShelf
 ) -> None:
     texts = TextSet.of(["w1 w2 w3", "w4", "w1 w2 w3", "w5 w6"], name="copies")
-    reading = Reading(source=source, texts=texts, options=(PLAIN,), least_k=1)
+    reading = Reading(source=source, texts=texts, options=(PLAIN,), least_k=1, kept_k=7)
     told: list[tuple[int, int]] = []
     read(
         reading,
@@ -211,10 +222,10 @@ def test_where_another_run_is_at_it_nothing_is_done_without_waiting(
     reading: Reading, store: Store, counts: Counts
 ) -> None:
     both = replace(reading, options=(PLAIN, MEAN))
-    with store.lock("neighbors", reading.neighbors_key(MEAN)):
+    with store.lock("activations", reading.activations_key(MEAN)):
         assert not read(both, store, no_progress, False)
         # what was locked on the way is free again
-        assert not store.is_locked("neighbors", reading.neighbors_key(PLAIN))
+        assert not store.is_locked("activations", reading.activations_key(PLAIN))
     assert counts.loads == []
 
 
@@ -400,7 +411,7 @@ def test_activations_that_are_gone_are_missing_only_where_they_are_to_be_kept(
     keeps = replace(reading, keep_activations=True)
     read(keeps, store, no_progress, True, shelf=shelf)
     store.remove("activations", reading.activations_key(PLAIN))
-    assert reading.seems_done(store)
+    assert reading.seems_done(StoredNames.of(store))
     assert reading.missing(store) == ()
-    assert not keeps.seems_done(store)
+    assert not keeps.seems_done(StoredNames.of(store))
     assert keeps.missing(store) == (PLAIN,)

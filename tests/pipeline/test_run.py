@@ -24,9 +24,11 @@ from isodepth.errors import StoreError, StudyError
 from isodepth.pipeline.plan import plan_study
 from isodepth.pipeline.run import run_study
 from isodepth.results import StudyResults, load_results
+from isodepth.stages import STAGE_VERSIONS
 from isodepth.store import DamagedArtifactWarning, Store
+from isodepth.store.garbage import garbage
 from isodepth.texts import load_parallel_texts, load_texts
-from tiny_studies import HARMS, Counts, bytes_of, data_files, flipped, tiny_study, together
+from tiny_studies import HARMS, N_RED, Counts, bytes_of, data_files, flipped, tiny_study, together
 
 LAYERS = {"tiny-llama": 5, "tiny-gemma": 7, "tiny-gpt2": 3, "tiny-two": 2}
 NAMES = tuple(LAYERS)[:3]
@@ -92,6 +94,31 @@ def test_a_k_above_what_is_kept_costs_every_model_once_and_then_serves_smaller_o
     counts.clear()
     run_study(isodepth.Study.of(**larger | {"ks": [11, 2]}), tmp_path / "out", store=copied_store)
     assert (counts.loads, counts.batches) == ([], [])
+
+
+@pytest.mark.parametrize("keeps", [False, True])
+def test_more_neighbors_to_keep_cost_every_model_unless_activations_are_kept(
+    keeps: bool, llama_folder: Path, red: str, tmp_path: Path, counts: Counts
+) -> None:
+    def study(neighbors: int) -> isodepth.Study:
+        keep = {"activations": keeps, "neighbors": neighbors}
+        return tiny_study(llama_folder, texts=[red], ks=[3], keep=keep)
+
+    store = Store(tmp_path / "store")
+    run_study(study(7), tmp_path / "out", store=store)
+    counts.clear()
+    more = plan_study(study(11), store)
+    assert [one.state for one in more.readings] == ["to do"]
+    run_study(more, tmp_path / "out", store=store)
+    assert counts.loads == ([] if keeps else ["tiny-llama"])
+    assert [name.rpartition("-k")[2] for name in store.keys("neighbors")] == ["11", "7"]
+    counts.clear()
+    for fewer in (study(5), study(11)):
+        plan = plan_study(fewer, store)
+        assert [one.state for one in plan.readings] == ["done"]
+    run_study(study(N_RED + 100), tmp_path / "out", store=store)
+    whole = plan_study(study(N_RED + 200), store)
+    assert [one.state for one in whole.readings] == ["done"]  # there are no more than all
 
 
 def test_a_third_model_costs_its_own_rows_and_leaves_the_bytes_of_a_study_of_three(
@@ -598,6 +625,23 @@ def test_two_models_of_one_name_are_told_apart(
     assert matrices.left_layers == (5, 3)
 
 
+def test_the_number_of_a_model_of_the_same_name_is_its_place_in_the_study(
+    llama_folder: Path, gpt2_folder: Path, two_folder: Path, red: str, tmp_path: Path
+) -> None:
+    folders = [tmp_path / str(number) / "same" / "name" for number in range(3)]
+    for source, folder in zip((llama_folder, gpt2_folder, two_folder), folders, strict=True):
+        shutil.copytree(source, folder)
+    study = tiny_study(*folders, texts=[red])
+    assert [one.model for one in plan_study(study, Store(tmp_path / "store")).readings] == [
+        "name (1)",
+        "name (2)",
+        "name (3)",
+    ]
+    shutil.rmtree(folders[0])  # the others are still called what they were
+    plan = plan_study(study, Store(tmp_path / "store"))
+    assert [one.model for one in plan.readings] == ["name (2)", "name (3)"]
+
+
 def test_one_model_in_two_folders_of_one_name_stands_once_in_the_results(
     llama_folder: Path, gpt2_folder: Path, red: str, tmp_path: Path, counts: Counts
 ) -> None:
@@ -769,12 +813,40 @@ def test_one_flipped_bit_costs_one_reading(
 ) -> None:
     chosen = data_files(copied_store.root, "neighbors")[4]
     flipped(chosen)
-    with pytest.warns(DamagedArtifactWarning, match="is computed again") as caught:
+    with pytest.warns(DamagedArtifactWarning, match="counts as absent") as caught:
         run_study(finished.study, tmp_path / "out", store=copied_store)
     assert [str(chosen) in str(one.message) for one in caught] == [True]
     assert len(counts.loads) == 1
     assert len(counts.batches) == len(finished.batches) // 9
     assert bytes_of(tmp_path / "out") == bytes_of(finished.out)
+
+
+def test_what_the_store_has_is_verified_with_progress(finished, tmp_path: Path) -> None:
+    told: list[tuple[str, int, int, str]] = []
+    run_study(
+        finished.study,
+        tmp_path / "out",
+        store=finished.store,
+        progress=lambda *report: told.append(report),
+    )
+    assert [report for report in told if report[0] == "verifying what the store has"] == [
+        ("verifying what the store has", done, 9, "readings") for done in range(10)
+    ]
+
+
+def test_what_older_code_read_can_go_with_all_that_came_of_it(
+    finished, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(finished.store)
+    assert garbage(store, versions=STAGE_VERSIONS) == []
+    for stage, come_of_it in (
+        ("affinities", {"affinities"}),
+        ("neighbors", {"neighbors", "affinities"}),
+        ("activations", {"neighbors", "affinities"}),
+    ):
+        newer = {**STAGE_VERSIONS, stage: STAGE_VERSIONS[stage] + 1}
+        expected = {f"{one}/{key}" for one in come_of_it for key in store.keys(one)}
+        assert {item.what for item in garbage(store, versions=newer)} == expected
 
 
 def test_a_damaged_record_of_speed_is_named(
@@ -875,7 +947,7 @@ def test_what_another_run_is_at_is_left_for_later(
     waits: list[str] = []
 
     def hold() -> None:
-        with store.lock("neighbors", first.neighbors_key(first.options[0])):
+        with store.lock("activations", first.activations_key(first.options[0])):
             held.set()
             release.wait(30)
 

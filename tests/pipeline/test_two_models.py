@@ -39,7 +39,7 @@ from isodepth.comparison import OUTPUTS, Comparison
 from isodepth.errors import DigestMismatchError, ModelError, ParameterError
 from isodepth.models import has_chat_template, resolve_model
 from isodepth.neighbors import Neighbors
-from isodepth.pipeline import readings as readings_module
+from isodepth.pipeline import two_models as two_models_module
 from isodepth.store import DamagedArtifactWarning
 from isodepth.texts import ParallelTexts, load_parallel_texts
 
@@ -243,7 +243,7 @@ def test_the_second_run_loads_no_model_and_is_equal(
 def test_another_k_up_to_what_is_stored_needs_no_model(
     llama_folder: Path, gemma_folder: Path, loads: Loads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(readings_module, "STORED_K", 11)
+    monkeypatch.setattr(two_models_module, "KEPT_NEIGHBORS", 11)
     compare(llama_folder, gemma_folder, TEXTS, k=K)
     loads.clear()
     for k in (1, 5, 11):
@@ -263,7 +263,7 @@ def test_a_larger_k_needs_the_models_again_unless_their_activations_are_kept(
     loads: Loads,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(readings_module, "STORED_K", 11)
+    monkeypatch.setattr(two_models_module, "KEPT_NEIGHBORS", 11)
     store = Store()
     compare(llama_folder, gemma_folder, TEXTS, k=K, store=store, keep_activations=keep_activations)
     kept = store.keys("activations")

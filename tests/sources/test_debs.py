@@ -133,7 +133,7 @@ def test_without_apt_the_hint_says_how_to_bring_the_file_by_hand(
     assert error.hint is not None
     assert error.hint.startswith(f"fetch {NAME} from Debian's archive or snapshot.debian.org by hand")
     assert "isodepth texts fetch NAME --from FILE" in error.hint
-    assert "--column and --right-column" in error.hint
+    assert "column and right_column" in error.hint
 
 
 def test_apt_s_own_words_are_told_when_it_fails(install_apt: InstallApt) -> None:

@@ -287,9 +287,8 @@ def test_an_array_whose_result_is_stored_can_go_unless_it_is_in_use(
         neighbors(store, OTHER_KEY, 13, activations=KEY)
     assert garbage(store, versions=NONE) == []
     age(array.folder, HOUR + 60)
-    if result == "neighbors":
-        with store.lock(STAGE, OTHER_KEY):
-            assert garbage(store, versions=NONE) == []
+    with store.lock("activations", KEY):
+        assert garbage(store, versions=NONE) == []
     found = garbage(store, versions=NONE)
     assert why(found) == {str(array.folder): "its result is stored"}
     assert collect(found) == found
@@ -331,31 +330,43 @@ def test_lock_files_go_unless_they_are_held(store: Store) -> None:
         pass
 
 
-def test_artifacts_of_older_versions_can_go(store: Store) -> None:
-    for number, (stage, version) in enumerate(
-        [("neighbors", 1), ("neighbors", 2), ("neighbors", 3), ("affinity", 1), ("other", 1)]
-    ):
-        key = content_key({"number": number})
-        store.write(stage, key, arrays={"ids": np.arange(3)}, manifest={"version": version})
+def test_artifacts_of_older_code_and_what_came_of_them_can_go(store: Store) -> None:
+    keys = [content_key({"number": number}) for number in range(6)]
+    versions: list[dict[str, int]] = [
+        {"neighbors": 1},
+        {"neighbors": 2},
+        {"neighbors": 3},  # by newer code than this
+        {"other": 1},
+        {"activations": 1, "neighbors": 2},
+        {"activations": 1, "neighbors": 1},
+    ]
+    for key, said in zip(keys, versions, strict=True):
+        store.write("neighbors", key, arrays={"ids": np.arange(3)}, manifest={"versions": said})
     written(store, OTHER_KEY)  # tells no version
-    found = garbage(store, versions={"neighbors": 2, "affinity": 1})
-    old = f"neighbors/{content_key({'number': 0})}"
-    assert why(found) == {old: "of version 1 of its stage, now 2"}
-    with store.lock("neighbors", content_key({"number": 0})):
-        assert garbage(store, versions={"neighbors": 2}) == []
-        assert collect(found) == []
-    assert collect(found) == found
-    assert len(entries(store)) == 5
+    found = garbage(store, versions={"activations": 2, "neighbors": 2})
+    assert why(found) == {
+        f"neighbors/{keys[0]}": "of version 1 of neighbors, now 2",
+        f"neighbors/{keys[4]}": "of version 1 of activations, now 2",
+        f"neighbors/{keys[5]}": "of version 1 of activations, now 2, version 1 of neighbors, now 2",
+    }
+    with store.lock("neighbors", keys[0]):
+        assert why(garbage(store, versions={"neighbors": 2})).keys() == {f"neighbors/{keys[5]}"}
+        assert len(collect(found)) == 2
+    assert collect(found[:0]) == []
+    assert [item.what for item in collect(garbage(store, versions={"neighbors": 2}))] == [
+        f"neighbors/{keys[0]}"
+    ]
+    assert len(entries(store)) == 4
 
 
 def test_neighbors_go_where_there_are_more_of_them_and_those_are_whole(store: Store) -> None:
-    names = {k: neighbors(store, KEY, k) for k in (5, 13, 101)}
+    names = {k: neighbors(store, KEY, k, activations=OTHER_KEY) for k in (5, 13, 101)}
     neighbors(store, OTHER_KEY, 7)
     found = garbage(store, versions=NONE)
     assert why(found) == {
         f"{STAGE}/{names[k]}": "the store has 101 neighbors per text" for k in (13, 5)
     }
-    with store.lock(STAGE, KEY):  # the lock of neighbors is that of their key without k
+    with store.lock("activations", OTHER_KEY):  # whoever reads has the lock of what is read
         assert collect(found) == []
     flip_byte(store.folder(STAGE, names[101]) / ARRAYS, -1)
     assert why(garbage(store, versions=NONE)) == {

@@ -197,7 +197,7 @@ def test_a_damaged_remote_object_is_named_and_written_again(
         with pytest.warns(DamagedArtifactWarning, match=re.escape(here.files.url(harmed))) as caught:
             assert there.read(STAGE, KEY) is None
         assert len(caught) == 1
-        assert "computed again" in str(caught[0].message)
+        assert "counts as absent" in str(caught[0].message)
         assert len(there.remote_damages(STAGE, KEY)) == 1
     assert not there.folder(STAGE, KEY).exists()
     assert_whole(there, OTHER_KEY)

@@ -11,12 +11,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from isodepth.errors import ParameterError, TextsError
 from isodepth.texts import CONTROLS, TextSet, load_texts
 from isodepth.texts.controls import (
+    JOINERS,
     RANDOM_ALPHABET,
     SAME_ENDING,
     caesar,
@@ -390,10 +391,26 @@ def test_a_token_is_a_word_or_a_mark_and_a_text_of_n_stays(n: int, expected: str
 
 
 @settings(deadline=None, max_examples=200)
+@example("0\u093a", 1)  # a vowel sign belongs to what it stands on
+@example("a\u200db, c", 1)
 @given(any_text | prose_text, st.integers(1, 23))
 def test_a_truncated_text_is_the_start_of_the_text_with_at_most_n_tokens(text: str, n: int):
+    def joins(character: str) -> bool:
+        return character in JOINERS or unicodedata.category(character)[0] == "M"
+
     def tokens(of: str) -> list[str]:
-        return re.findall(r"\w+|[^\w\s]", of)
+        found: list[str] = []
+        before = " "
+        for character in of:
+            both_word = all(re.match(r"\w", one) for one in (before, character))
+            goes_on = both_word or joins(before) or joins(character)
+            if not re.match(r"\s", character):
+                if goes_on and not re.match(r"\s", before):
+                    found[-1] += character
+                else:
+                    found.append(character)
+            before = character
+        return found
 
     changed = truncated_to_n_tokens(n=n)(text)
     assert text.startswith(changed)

@@ -108,7 +108,7 @@ def test_a_source_is_refused_for_the_right_side_of_a_pair_too(tiny_sets: dict[st
         ("news", "text set 'news' has no columns to choose from"),
         ("caesar(news)", "text set 'news' has no columns to choose from"),
         ("folder", "folder: a folder of .txt files has no columns to choose from"),
-        ("mine.txt", "mine.txt: a .txt file has no columns, so --column body does not apply"),
+        ("mine.txt", "mine.txt: a .txt file has no columns, so column 'body' does not apply"),
     ],
 )
 def test_a_column_is_refused_where_there_is_none_to_choose(here: Path, written: object, message: str):
@@ -197,7 +197,9 @@ def test_a_nested_column_and_a_slice_can_be_named(pairs: Path):
 def test_two_columns_are_a_contradiction(pairs: Path):
     with pytest.raises(ParameterError) as caught:
         load_texts(f"hf:{pairs}:validation:en", column="t.de")
-    assert caught.value.message == (f"hf:{pairs}:validation:en names the column 'en', --column 't.de'")
+    assert caught.value.message == (
+        f"hf:{pairs}:validation:en names the column 'en', and column is 't.de'"
+    )
 
 
 @pytest.mark.parametrize(

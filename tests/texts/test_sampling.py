@@ -319,7 +319,7 @@ def test_n_outside_the_number_of_texts_is_an_error_with_both_numbers(n: int):
     assert caught.value.message == (
         f"texts: n = {n:,} texts were asked for; expected 2 <= n <= 23, the number of its texts"
     )
-    assert caught.value.hint == ("use -n 23" if n > 23 else None)
+    assert caught.value.hint == ("use n = 23." if n > 23 else None)
 
 
 def test_too_few_that_pass_is_an_error_with_what_was_dropped_and_how_many_are_left():
@@ -329,7 +329,7 @@ def test_too_few_that_pass_is_an_error_with_what_was_dropped_and_how_many_are_le
         "texts: n = 7 texts were asked for; 5 of 11 are left (1 shorter than 2 characters, 2 longer than "
         "5 characters, 3 exact copies of others)"
     )
-    assert caught.value.hint == "use -n 5"
+    assert caught.value.hint == "use n = 5."
 
 
 def test_where_one_text_passes_no_number_is_proposed():
@@ -366,7 +366,7 @@ def test_rows_without_text_are_numbered_as_in_the_source(n: int | None, seed: in
     assert caught.value.message == (
         "texts: 3 of 7 texts are empty or white space only: row 3, 5, 7 (rows count from 1)"
     )
-    assert "--min-chars 1" in (caught.value.hint or "")
+    assert "min_chars = 1" in (caught.value.hint or "")
 
 
 def test_rows_met_in_a_shuffled_order_are_still_numbered_as_in_the_source(
@@ -421,7 +421,7 @@ def test_a_huge_set_is_not_read_whole_and_the_error_says_what_to_do():
         draw([rows], Sampling(max_chars=9_999), name="huge")
     assert rows.taken == []
     assert caught.value.message == "huge has 10,000,019 texts; say how many to sample"
-    assert caught.value.hint == "the paper takes 2,048: -n 2048, or n=2048 in Python."
+    assert caught.value.hint == "the paper takes 2,048: n = 2048 (-n 2048 on the command line)."
 
 
 def test_a_set_just_not_huge_is_read_whole(monkeypatch: pytest.MonkeyPatch):

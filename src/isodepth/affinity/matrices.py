@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from isodepth.affinity.matrix import AffinityMatrix
+from isodepth.affinity.matrix import AffinityMatrix, frame_of
 from isodepth.axes import AffinityValues, layer_numbers, shape_text
 from isodepth.errors import ParameterError, UnknownNameError, counted, nearest_names, require
 
@@ -190,9 +190,7 @@ class AffinityMatrices:
         MissingPackageError
             If pandas is not installed.
         """
-        require("pandas", extra="xarray")
-        frame: pandas.DataFrame = self.to_table().to_pandas()
-        return frame
+        return frame_of(self.to_table())
 
     def to_xarray(self) -> "xarray.DataArray":
         """Return the values with coordinates (pip install 'isodepth[xarray]').

@@ -97,9 +97,7 @@ class AffinityMatrix:
         MissingPackageError
             If pandas is not installed.
         """
-        require("pandas", extra="xarray")
-        frame: pandas.DataFrame = self.to_table().to_pandas()
-        return frame
+        return frame_of(self.to_table())
 
     def to_xarray(self) -> "xarray.DataArray":
         """Return the values with layer coordinates (pip install 'isodepth[xarray]').
@@ -216,3 +214,10 @@ def _as_neighbors(neighbors: Neighbors | np.ndarray, side: str) -> Neighbors:
         )
     ids = checked_ids(neighbors, side)
     return Neighbors(ids=ids, similarities=np.full(ids.shape, np.nan, np.float32), model=side)
+
+
+def frame_of(table: "pyarrow.Table") -> "pandas.DataFrame":
+    """Return a table as a pandas DataFrame; raise `MissingPackageError` where pandas is missing."""
+    require("pandas", extra="xarray")
+    frame: pandas.DataFrame = table.to_pandas()
+    return frame

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from isodepth.cli.options import store_option
+from isodepth.defaults import BUNDLED_NEIGHBORS
 
 
 @click.group(
@@ -41,7 +42,7 @@ Examples:
     "-k",
     "k",
     type=click.IntRange(min=1),
-    default=10,
+    default=BUNDLED_NEIGHBORS,
     show_default=True,
     help="Neighbors per text, if there are as many.",
 )

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from isodepth.cli.options import reading_options, sampling_options, store_option, text_options
+from isodepth.defaults import KEPT_NEIGHBORS
 
 if TYPE_CHECKING:
     from isodepth.interchange import Arrival
     from isodepth.store import Store
 
-KEPT_K = 100
 TABLES = (".csv", ".parquet")
 
 
@@ -50,7 +50,7 @@ def _store_options(command: Callable[..., None]) -> Callable[..., None]:
 _keep_option = click.option(
     "--keep",
     type=click.IntRange(min=1),
-    default=KEPT_K,
+    default=KEPT_NEIGHBORS,
     show_default=True,
     help="Neighbors per text that are kept, if there are as many.",
 )

@@ -1,6 +1,7 @@
 """`isodepth run` and `isodepth status`: a study, run until it is done."""
 
 import hashlib
+import logging
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,11 +9,14 @@ from typing import TYPE_CHECKING
 import click
 
 from isodepth.cli.options import store_option
+from isodepth.cli.run_log import LOG, logging_to
 
 if TYPE_CHECKING:
     from isodepth.pipeline.planned import StudyPlan
+    from isodepth.store import Store
+    from isodepth.study import Study
 
-LOG = "run.log"
+logger = logging.getLogger("isodepth.run")
 study_argument = click.argument("study", type=click.Path(path_type=Path))
 imported_option = click.option(
     "--imported", is_flag=True, help="Take readings that were imported, and run no model."
@@ -63,13 +67,7 @@ def run_command(
     on. Results go to a folder that isodepth.load_results reads; how far it is tells 'isodepth status'.
     """
     from isodepth.atomic import refuse_unwritable
-    from isodepth.cli.progress import ProgressDisplay
-    from isodepth.cli.study_display import StudyDisplay
-    from isodepth.cli.study_tables import missing_lines, plan_lines, results_lines, state_table
-    from isodepth.engines import ENGINES
-    from isodepth.errors import ParameterError, counted
-    from isodepth.pipeline.plan import plan_study
-    from isodepth.pipeline.run import run_study
+    from isodepth.errors import ParameterError
     from isodepth.store import open_store
     from isodepth.study import load_study
 
@@ -79,26 +77,56 @@ def run_command(
     kept = open_store(store)
     folder = results_folder(loaded.name) if out is None else out
     refuse_unwritable(folder)  # before the work, not after it
+    is_local = engine == "local"
+    if only_plan:
+        _shown_plan(loaded, kept, imported=imported, measures_speed=is_local)
+        return
+    with logging_to(folder / LOG) as begin_log:
+        plan = _shown_plan(loaded, kept, imported=imported, measures_speed=is_local)
+        begin_log()
+        is_whole = _run(plan, kept, folder, engine=engine, ray_address=ray_address)
+    if not is_whole:
+        click.get_current_context().exit(1)
+
+
+def _shown_plan(study: "Study", store: "Store", *, imported: bool, measures_speed: bool) -> "StudyPlan":
+    """Return the plan of a study after showing it."""
+    from isodepth.cli.progress import ProgressDisplay
+    from isodepth.cli.study_tables import missing_lines, plan_lines, state_table
+    from isodepth.pipeline.plan import plan_study
+
     with ProgressDisplay() as loading:
         plan = plan_study(
-            loaded, kept, imported=imported, measures_speed=engine == "local", progress=loading
+            study, store, imported=imported, measures_speed=measures_speed, progress=loading
         )
     for line in plan_lines(plan):
         click.echo(line)
+        logger.info("%s", line)
     if plan.readings and len(plan.with_state("done")) < len(plan.readings):
         click.echo()
         click.echo("\n".join(state_table(plan)))
-    said = [(one.what, one.reason, one.hint) for one in plan.missing]
-    for line in missing_lines(said):
+    for line in missing_lines([(one.what, one.reason, one.hint) for one in plan.missing]):
         click.echo(line, err=True)
+        logger.warning("%s", line)
     _tell_notices(plan)
-    if only_plan:
-        return
-    with StudyDisplay(folder / LOG) as display:
+    return plan
+
+
+def _run(
+    plan: "StudyPlan", store: "Store", folder: Path, *, engine: str, ray_address: str | None
+) -> bool:
+    """Run a plan and show what comes out; return whether nothing that the study wants is missing."""
+    from isodepth.cli.study_display import StudyDisplay
+    from isodepth.cli.study_tables import missing_lines, results_lines
+    from isodepth.engines import ENGINES
+    from isodepth.errors import counted
+    from isodepth.pipeline.run import run_study
+
+    with StudyDisplay() as display:
         results = run_study(
             plan,
             folder,
-            store=kept,
+            store=store,
             engine=ENGINES[engine](ray_address),
             progress=display,
             report=display.ended,
@@ -107,7 +135,7 @@ def run_command(
         click.echo(line)
     click.echo()
     click.echo(f"Results: {folder} (isodepth.load_results reads them); log: {folder / LOG}")
-    told = {(what, reason) for what, reason, _ in said}
+    told = {(one.what, one.reason) for one in plan.missing}
     failed = [
         (one["what"], one["reason"], None)
         for one in results.missing
@@ -121,7 +149,7 @@ def run_command(
             "results say so. Once the reasons are gone, the same command adds what is missing.",
             err=True,
         )
-        click.get_current_context().exit(1)
+    return not results.missing
 
 
 @click.command(

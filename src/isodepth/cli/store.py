@@ -163,22 +163,36 @@ Examples:
     help="Also all readings and matrices that this study does not need; for several studies, several "
     "times.",
 )
+@click.option(
+    "--keep-only-imported",
+    "imported_studies",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="STUDY",
+    help="The same, of a study that is run with --imported.",
+)
 @click.option("--copies", is_flag=True, help="Also this machine's copies of what a remote store has.")
 def gc_command(
-    *, store: str | None, dry_run: bool, yes: bool, studies: tuple[Path, ...], copies: bool
+    *,
+    store: str | None,
+    dry_run: bool,
+    yes: bool,
+    studies: tuple[Path, ...],
+    imported_studies: tuple[Path, ...],
+    copies: bool,
 ) -> None:
     """Remove what no run needs again; what a running process uses stays.
 
     That is: what killed runs left, damaged things that were set aside, unfinished arrays whose result
-    is stored or that nobody touched for 30 days, results of older versions of isodepth, and neighbors
-    of which the store has more.
+    is stored or that nobody touched for 30 days, what code of older versions computed or was computed
+    from, and neighbors of which the store has more. What was imported stays in any case.
     """
-    from isodepth.pipeline.run import STAGE_VERSIONS
+    from isodepth.stages import STAGE_VERSIONS
     from isodepth.store import open_store
     from isodepth.store.garbage import collect, garbage
 
     kept = open_store(store)
-    needed = _needed(studies, kept) if studies else None
+    needed = _needed(studies, imported_studies, kept) if studies or imported_studies else None
     found = garbage(kept, versions=STAGE_VERSIONS, needed=needed, copies=copies)
     if not found:
         click.echo("Nothing can go.")
@@ -198,7 +212,9 @@ def gc_command(
     click.echo(f"Removed {len(removed):,} of {len(found):,}; {freed} freed.")
 
 
-def _needed(studies: tuple[Path, ...], kept: "Store") -> set[tuple[str, str]]:
+def _needed(
+    studies: tuple[Path, ...], imported_studies: tuple[Path, ...], kept: "Store"
+) -> set[tuple[str, str]]:
     from isodepth.cli.progress import ProgressDisplay
     from isodepth.pipeline.needed import needed_artifacts
     from isodepth.pipeline.plan import plan_study
@@ -206,6 +222,7 @@ def _needed(studies: tuple[Path, ...], kept: "Store") -> set[tuple[str, str]]:
 
     with ProgressDisplay() as progress:
         plans = [plan_study(load_study(path), kept, progress=progress) for path in studies]
+        plans += [plan_study(load_study(path), kept, imported=True) for path in imported_studies]
     return needed_artifacts(plans, kept)
 
 

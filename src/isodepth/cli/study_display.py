@@ -1,25 +1,20 @@
-"""How far a study is: bars on a terminal, lines elsewhere, everything in a log file.
+"""How far a study is: bars on a terminal, lines elsewhere, everything in the log.
 
 One bar for the whole and one for each task at work: texts, tokens per second, time left. What ends is
 said in a line above the bars, so that the display never grows.
 """
 
-import contextlib
 import logging
 import sys
 import time
-import warnings
-from collections.abc import Iterator
-from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.text import Text
 
-from isodepth import __version__
 from isodepth.cli.progress import amount
 from isodepth.cli.study_tables import duration
 
@@ -49,15 +44,9 @@ class _WorkColumn(ProgressColumn):
 
 
 class StudyDisplay:
-    """A `Progress` for the tasks of a study, on standard error; a context manager.
+    """A `Progress` for the tasks of a study, on standard error and in the log; a context manager."""
 
-    Parameters
-    ----------
-    log : Path, optional
-        A file to which everything is added.
-    """
-
-    def __init__(self, log: Path | None = None) -> None:
+    def __init__(self) -> None:
         self._console = Console(stderr=True)
         self._bars = Progress(
             TextColumn("{task.description}", markup=False),
@@ -69,13 +58,8 @@ class StudyDisplay:
         self._tasks: dict[str, TaskID] = {}
         self._logged: dict[tuple[str, str], float] = {}
         self._counts = ""
-        self._log = log
-        self._undo = contextlib.ExitStack()
 
     def __enter__(self) -> "StudyDisplay":
-        if self._log is not None:
-            self._log.parent.mkdir(parents=True, exist_ok=True)
-            self._undo.enter_context(_logging_to(self._log))
         self._bars.start()
         return self
 
@@ -86,9 +70,6 @@ class StudyDisplay:
         trace: TracebackType | None,
     ) -> None:
         self._bars.stop()
-        if error is not None:
-            logger.error("stopped: %s: %s", type(error).__name__, error)
-        self._undo.close()
 
     def __call__(self, label: str, done: int, total: int, unit: str) -> None:
         """Take a report; see `isodepth.progress.Progress`."""
@@ -142,28 +123,3 @@ class StudyDisplay:
             if last != float("inf"):
                 logger.info("%s: %s of %s %s", label, f"{done:,}", f"{total:,}", unit)
             self._logged[label, unit] = float("inf") if ends else now
-
-
-@contextlib.contextmanager
-def _logging_to(path: Path) -> Iterator[None]:
-    """Add what isodepth logs and warns of to a file; leave logging and warnings as they were."""
-    handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    package = logging.getLogger("isodepth")
-    before = (package.level, package.propagate, warnings.showwarning)
-
-    def show(message: Warning | str, *rest: Any, **named: Any) -> None:
-        logger.warning("%s", message)
-        before[2](message, *rest, **named)
-
-    package.addHandler(handler)
-    package.setLevel(logging.INFO)
-    package.propagate = False
-    warnings.showwarning = show
-    try:
-        logger.info("isodepth %s starts", __version__)
-        yield
-    finally:
-        package.level, package.propagate, warnings.showwarning = before
-        package.removeHandler(handler)
-        handler.close()

@@ -14,7 +14,7 @@ Memory: one reading.
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,8 @@ import numpy as np
 from isodepth.activations import ExtractionOptions
 from isodepth.affinity.mutual_knn import checked_ids
 from isodepth.atomic import write_atomically
-from isodepth.errors import IsodepthError, ParameterError, UnknownNameError, first_line, listed
+from isodepth.defaults import BUNDLED_NEIGHBORS
+from isodepth.errors import IsodepthError, ParameterError, UnknownNameError, counted, first_line, listed
 from isodepth.interchange.imported import STAGE, catalogue_model, imported_readings
 from isodepth.interchange.keeping import ForeignReading
 from isodepth.interchange.sharing import (
@@ -35,11 +36,12 @@ from isodepth.interchange.sharing import (
 from isodepth.neighbors import Neighbors
 from isodepth.progress import Progress, no_progress
 from isodepth.sources.digests import sha256_of
+from isodepth.stages import STAGE_VERSIONS
 from isodepth.store import Store, content_key
+from isodepth.store.housekeeping import older_versions
 
 FORMAT = "isodepth neighbors"
 FORMAT_VERSION = 1
-BUNDLED_K = 10
 ARRAY = "ids"
 METADATA = "isodepth"
 MOST_SLUG = 40
@@ -92,7 +94,7 @@ def write_bundles(
     *,
     model: str | None = None,
     texts: str | None = None,
-    k: int = BUNDLED_K,
+    k: int = BUNDLED_NEIGHBORS,
     progress: Progress = no_progress,
 ) -> WrittenBundles:
     """Write a bundle of every reading in a store, computed here or imported; files are replaced.
@@ -121,7 +123,7 @@ def write_bundles(
     """
     if k < 1:
         raise ParameterError(f"k must be at least 1 neighbor; got {k}")
-    every = list(_bundles(store, k))
+    every, n_older = _bundles(store, k)
     chosen = [one for one in every if _fits(one, model, texts)]
     if not chosen:
         wanted = [f"{what} {name}" for what, name in (("model", model), ("texts", texts)) if name]
@@ -134,7 +136,9 @@ def write_bundles(
         )
     paths: list[Path] = []
     left_out: dict[str, None] = {}
-    notes: list[str] = []
+    notes = []
+    if n_older:
+        notes.append(f"left out: {counted(n_older, 'reading')} by older versions of isodepth.")
     progress("writing bundles", 0, len(chosen), "readings")
     for done, bundle in enumerate(chosen, 1):
         label = f"{bundle.description['model']} on {bundle.description['texts']}"
@@ -231,8 +235,13 @@ def _slug(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower())[:MOST_SLUG].strip("-") or "unnamed"
 
 
-def _bundles(store: Store, k: int) -> Iterator[Bundle]:
-    """Yield every reading of a store; of several numbers of neighbors the fewest that are enough."""
+def _bundles(store: Store, k: int) -> tuple[list[Bundle], int]:
+    """Return every reading of a store, and how many were left out, being of older code.
+
+    Of several numbers of neighbors the fewest that are enough are taken.
+    """
+    found: list[Bundle] = []
+    n_older = 0
     by_reading: dict[str, list[int]] = {}
     for key in store.keys(NEIGHBORS):
         reading, _, number = key.rpartition("-k")
@@ -242,14 +251,17 @@ def _bundles(store: Store, k: int) -> Iterator[Bundle]:
         enough = [number for number in numbers if number >= k]
         key = f"{reading}-k{min(enough) if enough else max(numbers)}"
         manifest = store.manifest(NEIGHBORS, key)
-        if manifest is not None:
+        if manifest is not None and older_versions(manifest, STAGE_VERSIONS):
+            n_older += 1
+        elif manifest is not None:
             on_hub = _ON_HUB.match(manifest["model_digest"])
             repository = on_hub.group(1) if on_hub else None
-            yield _bundle(NEIGHBORS, key, {**manifest, "model_repository": repository})
+            found.append(_bundle(NEIGHBORS, key, {**manifest, "model_repository": repository}))
     for imported in imported_readings(store):
         manifest = store.manifest(STAGE, imported.key)
         if manifest is not None:
-            yield _bundle(STAGE, imported.key, manifest)
+            found.append(_bundle(STAGE, imported.key, manifest))
+    return found, n_older
 
 
 def _bundle(stage: str, key: str, manifest: Mapping[str, Any]) -> Bundle:

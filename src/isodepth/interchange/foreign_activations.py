@@ -11,9 +11,10 @@ Memory: one layer in float64, and the neighbors.
 import numpy as np
 
 from isodepth.activations import ExtractionOptions
+from isodepth.defaults import KEPT_NEIGHBORS
 from isodepth.errors import ActivationsError, ParameterError, listed
 from isodepth.interchange.imported import catalogue_model
-from isodepth.interchange.keeping import KEPT_K, ForeignReading
+from isodepth.interchange.keeping import ForeignReading
 from isodepth.interchange.layer_files import LayerFile
 from isodepth.neighbors import Neighbors, layer_neighbors
 from isodepth.neighbors.exact import check_metric
@@ -31,7 +32,7 @@ def read_foreign_activations(
     model: str,
     options: ExtractionOptions | None = None,
     has_embedding: bool = False,
-    keep: int = KEPT_K,
+    keep: int = KEPT_NEIGHBORS,
     metric: str = "cosine",
     progress: Progress = no_progress,
 ) -> ForeignReading:

@@ -35,8 +35,6 @@ from isodepth.neighbors.exact import check_metric
 from isodepth.store import Store, content_key
 from isodepth.texts import texts_digest
 
-KEPT_K = 100
-"""Neighbors kept per text, if there are as many, where an import does not say how many."""
 STANDINGS = {
     "new": "it was not there before",
     "known": "it was there already",
@@ -221,7 +219,7 @@ def _keep_texts(new: ForeignReading, store: Store) -> None:
     assert new.contents is not None
     digest = texts_digest(new.contents)
     assert digest == new.neighbors.texts_digest
-    if store.manifest(TEXTS_STAGE, digest) is not None:
+    if store.read(TEXTS_STAGE, digest) is not None:
         return
     data = json.dumps(list(new.contents), ensure_ascii=False).encode()
     store.write(

@@ -13,9 +13,10 @@ Memory: the neighbors that are kept, 4 bytes each, the texts, and some 16 MB of 
 import numpy as np
 
 from isodepth.activations import ExtractionOptions
+from isodepth.defaults import KEPT_NEIGHBORS
 from isodepth.errors import ParameterError
 from isodepth.interchange.imported import catalogue_model
-from isodepth.interchange.keeping import KEPT_K, ForeignReading
+from isodepth.interchange.keeping import ForeignReading
 from isodepth.interchange.published_files import PublishedFile, published_name
 from isodepth.interchange.published_table import PublishedTable
 from isodepth.neighbors import Neighbors
@@ -30,7 +31,7 @@ def read_published_neighbors(
     model: str | None = None,
     texts: str | None = None,
     chat: bool | None = None,
-    keep: int = KEPT_K,
+    keep: int = KEPT_NEIGHBORS,
     progress: Progress = no_progress,
 ) -> ForeignReading:
     """Return the reading that a published file holds, checked in full.

@@ -8,7 +8,7 @@ Memory: the matrix, and the neighbors of all readers (k of each that is stored).
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,6 +20,7 @@ from isodepth.interchange import ImportedReading
 from isodepth.neighbors import Neighbors
 from isodepth.pipeline.readings import Reading
 from isodepth.progress import Progress
+from isodepth.stages import STAGE_VERSIONS, versions_up_to
 from isodepth.store import Store, content_key
 from isodepth.texts import Pairing
 
@@ -247,9 +248,15 @@ def _compute(selection: Selection, store: Store, held: dict[str, Neighbors]) -> 
             "n_texts": neighbors(left[0].key).n_texts,
             "texts_digest": selection.texts_digest,
             "right_texts_digest": None if selection.pairing is None else selection.pairing.right,
-            "version": AFFINITY_VERSION,
+            "versions": _versions(by_key.values()),
         },
     )
+
+
+def _versions(readers: Iterable[Reader]) -> dict[str, int]:
+    """Return the versions of all code that a matrix of these readers went through."""
+    is_read_here = any(isinstance(reader.reading, Reading) for reader in readers)
+    return versions_up_to(STAGE) if is_read_here else {STAGE: STAGE_VERSIONS[STAGE]}
 
 
 def _known_cells(selection: Selection, store: Store) -> Iterator[tuple[tuple[str, str], np.ndarray]]:

@@ -29,18 +29,21 @@ def needed_artifacts(plans: Sequence[StudyPlan], store: Store) -> set[tuple[str,
     StoreError
         If a study has a model or text set that cannot be had, so that its artifacts are not known.
     """
-    unknown = [f"{plan.study.name}: {one.what}" for plan in plans for one in plan.missing]
+    # what is missing of imports has no artifacts
+    by_models = [plan for plan in plans if not plan.imported]
+    unknown = [f"{plan.study.name}: {one.what}" for plan in by_models for one in plan.missing]
     if unknown:
         raise StoreError(
             f"what these studies need is not known, because of {'; '.join(unknown)}",
             hint="'isodepth status STUDY' tells why; nothing was removed.",
         )
     needed = {(stage, key) for stage in (IMPORTED, IMPORTED_TEXTS, SPEEDS) for key in store.keys(stage)}
+    stored = store.keys("neighbors")
     for plan in plans:
         for planned in plan.readings:
             reading = planned.reading
             for options in reading.options:
-                needed |= {("neighbors", name) for name in reading.neighbors_names(store, options)}
+                needed |= {("neighbors", name) for name in reading.enough_neighbors(options, stored)}
                 if reading.keep_activations:
                     needed.add(("activations", reading.activations_key(options)))
         needed |= {

@@ -25,7 +25,7 @@ from isodepth.pipeline.labels import told_apart
 from isodepth.pipeline.matrices import STAGE as AFFINITIES
 from isodepth.pipeline.matrices import Reader, Selection
 from isodepth.pipeline.planned import Missing, PlannedReading, PlannedSet, StudyPlan
-from isodepth.pipeline.readings import Reading
+from isodepth.pipeline.readings import Reading, StoredNames
 from isodepth.progress import Progress, no_progress
 from isodepth.results import MatrixKind
 from isodepth.store import ArrayProgress, Store
@@ -66,6 +66,7 @@ def plan_study(
     sources = _found_models(study, missing)
     with_chat = _with_chat_template(study, sources, missing)
     records = estimates.Records.of(store)
+    names = StoredNames.of(store)
     texts_labels: dict[str, str] = {}
     readings: dict[tuple[str, str, bool], PlannedReading] = {}
     sets: list[PlannedSet] = []
@@ -84,7 +85,7 @@ def plan_study(
                     if planned is None:
                         reading = _reading(study, written, source, texts, chat)
                         planned = _planned(
-                            label, reading, study, store, records, measures_speed=measures_speed
+                            label, reading, study, store, names, records, measures_speed=measures_speed
                         )
                         texts_label = _texts_label(texts, texts_labels)
                         planned = replace(planned, label=f"{label} on {texts_label}", texts=texts_label)
@@ -148,7 +149,8 @@ def _found_models(study: Study, missing: list[Missing]) -> dict[str, ModelSource
         )
         if source is not None:
             found[written] = source
-    return dict(zip(found, told_apart(list(found.values())), strict=True))
+    numbers = [str(number) for number, written in enumerate(study.models, 1) if written in found]
+    return dict(zip(found, told_apart(list(found.values()), numbers=numbers), strict=True))
 
 
 def _found_model(study: Study, written: str) -> ModelSource:
@@ -195,7 +197,7 @@ def _reading(study: Study, written: str, source: ModelSource, texts: TextSet, ch
         texts=texts,
         options=study.extraction_options(chat),
         metric=study.metric,
-        least_k=max(study.ks),
+        least_k=min(study.keep_neighbors, len(texts) - 1),
         kept_k=study.keep_neighbors,
         keep_activations=study.keep_activations,
         written=written,
@@ -208,11 +210,12 @@ def _planned(
     reading: Reading,
     study: Study,
     store: Store,
+    names: StoredNames,
     records: estimates.Records,
     *,
     measures_speed: bool,
 ) -> PlannedReading:
-    state, so_far = _state(reading, store)
+    state, so_far = _state(reading, store, names)
     size = estimates.model_size(reading.source, records)
     n_tokens = estimates.estimated_tokens(reading, records)
     resources = study.resources_of(reading.written or "")
@@ -238,17 +241,17 @@ def _planned(
     )
 
 
-def _state(reading: Reading, store: Store) -> tuple[str, ArrayProgress | None]:
+def _state(reading: Reading, store: Store, names: StoredNames) -> tuple[str, ArrayProgress | None]:
     """Return how a reading stands by the names in the store, and how far it is."""
-    if reading.seems_done(store):
+    if reading.seems_done(names):
         return "done", None
     so_far = None
     for options in reading.options:
         found = store.unfinished_progress("activations", reading.activations_key(options))
         if found is not None and (so_far is None or found.n_done < so_far.n_done):
             so_far = found
-    keys = [reading.neighbors_key(options) for options in reading.options]
-    if any(store.is_locked("neighbors", key) for key in keys):
+    keys = [reading.activations_key(options) for options in reading.options]
+    if any(store.is_locked("activations", key) for key in keys):
         return "running", so_far
     return ("to do" if so_far is None else "begun"), so_far
 

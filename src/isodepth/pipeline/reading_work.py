@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from isodepth.activations import Activations, ExtractionOptions
-from isodepth.activations.result import EXTRACTION_VERSION
 from isodepth.errors import DigestMismatchError, IsodepthError
 from isodepth.inspection import with_probe_neighbors
 from isodepth.models import Model, ModelSource, resolve_model
-from isodepth.neighbors import NEIGHBORS_VERSION, nearest_neighbors
+from isodepth.neighbors import nearest_neighbors
 from isodepth.pipeline.readings import Reading
 from isodepth.progress import Progress
+from isodepth.stages import versions_up_to
 from isodepth.store import ResumableArray, Store, content_key
 from isodepth.texts import TextSet
 
@@ -84,8 +84,8 @@ def read(
 
     with contextlib.ExitStack() as held:
         # always in one order, so that no two runs wait for each other
-        for key in sorted(reading.neighbors_key(options) for options in reading.options):
-            lock = store.lock("neighbors", key, waiting=waiting if wait else None)
+        for key in sorted(reading.activations_key(options) for options in reading.options):
+            lock = store.lock("activations", key, waiting=waiting if wait else None)
             if not held.enter_context(lock):
                 return False
         missing = reading.missing(store)
@@ -153,7 +153,7 @@ def _store_neighbors(
             "n_layers": neighbors.n_layers,
             "n_texts": neighbors.n_texts,
             "width": int(values.shape[2]),
-            "version": NEIGHBORS_VERSION,
+            "versions": versions_up_to("neighbors"),
             "provenance": dict(neighbors.provenance),
         },
     )
@@ -197,15 +197,21 @@ def _read_activations(
                     "texts": reading.texts.name,
                     "texts_digest": reading.texts.digest,
                     "options": one.as_dict(),
-                    "version": EXTRACTION_VERSION,
+                    "versions": versions_up_to("activations"),
                     "provenance": provenance(),
                 },
             )
         arrays[one] = array
     speed = _fill(list(arrays.values()), extraction, progress)
     speed |= {"model_digest": source.digest, "n_layers": model.n_layers, "width": model.width}
-    name = content_key({"activations": [reading.activations_key(one) for one in arrays], **speed})
-    store.write(SPEEDS, name, arrays={}, manifest=speed)
+    # one record a reading and device, of the last time: they do not pile up
+    read = [reading.activations_key(one) for one in arrays]
+    store.write(
+        SPEEDS,
+        content_key({"activations": read, "device": speed["device"]}),
+        arrays={},
+        manifest=speed,
+    )
     return complete | arrays, refusal
 
 

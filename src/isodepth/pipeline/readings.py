@@ -7,6 +7,7 @@ artifacts, so that a capture that is added later costs one more pass for that ca
 Memory: neighbors are memory maps of their files.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from isodepth.activations import ExtractionOptions
@@ -16,8 +17,27 @@ from isodepth.neighbors import NEIGHBORS_VERSION, Neighbors
 from isodepth.store import Store, content_key
 from isodepth.texts import TextSet
 
-STORED_K = 100
-"""Neighbors kept per text, if there are as many: any k up to this needs no model."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredNames:
+    """What a store had of readings when it was listed, by names.
+
+    Parameters
+    ----------
+    neighbors, activations : frozenset of str
+        The keys of these stages.
+    """
+
+    neighbors: frozenset[str]
+    activations: frozenset[str]
+
+    @classmethod
+    def of(cls, store: Store) -> "StoredNames":
+        """List a store."""
+        return cls(
+            neighbors=frozenset(store.keys("neighbors")),
+            activations=frozenset(store.keys("activations")),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,12 +52,12 @@ class Reading:
         The texts.
     options : tuple of ExtractionOptions
         What is read; they differ in capture and pooling only.
+    kept_k : int
+        So many neighbors are kept where they are computed, if there are as many texts.
     metric : str
         See `nearest_neighbors`.
     least_k : int
         The fewest neighbors per text that must be there.
-    kept_k : int
-        As many are kept, if there are as many texts; `STORED_K` where it is left out.
     keep_activations : bool
         Whether activations stay in the store.
     written : str, optional
@@ -49,9 +69,9 @@ class Reading:
     source: ModelSource
     texts: TextSet
     options: tuple[ExtractionOptions, ...]
+    kept_k: int
     metric: str = "cosine"
     least_k: int = 1
-    kept_k: int | None = None
     keep_activations: bool = False
     written: str | None = None
     loading: LoadingOptions = field(default_factory=LoadingOptions)
@@ -59,8 +79,7 @@ class Reading:
     @property
     def stored_k(self) -> int:
         """Neighbors per text that a new artifact holds."""
-        kept = STORED_K if self.kept_k is None else self.kept_k
-        return min(max(self.least_k, kept), len(self.texts) - 1)
+        return min(max(self.least_k, self.kept_k), len(self.texts) - 1)
 
     def activations_key(self, options: ExtractionOptions) -> str:
         """Return the key of the activations for one of the options."""
@@ -85,16 +104,17 @@ class Reading:
             }
         )
 
-    def neighbors_names(self, store: Store, options: ExtractionOptions) -> list[str]:
-        """Return the names of stored neighbors that are enough, the fewest first; nothing is read."""
-        key = self.neighbors_key(options)
-        numbers = [name.removeprefix(f"{key}-k") for name in store.keys("neighbors", prefix=f"{key}-k")]
+    def enough_neighbors(self, options: ExtractionOptions, stored: Iterable[str]) -> list[str]:
+        """Return those of the names of stored neighbors that are enough, the fewest first."""
+        start = f"{self.neighbors_key(options)}-k"
+        numbers = [name.removeprefix(start) for name in stored if name.startswith(start)]
         enough = sorted(int(k) for k in numbers if k.isdecimal() and int(k) >= self.least_k)
-        return [f"{key}-k{k}" for k in enough]
+        return [f"{start}{k}" for k in enough]
 
     def stored_neighbors(self, store: Store, options: ExtractionOptions) -> Neighbors | None:
         """Return at least `least_k` neighbors per text from the store, verified, or None."""
-        for name in self.neighbors_names(store, options):
+        stored = store.keys("neighbors", prefix=self.neighbors_key(options))
+        for name in self.enough_neighbors(options, stored):
             artifact = store.read("neighbors", name)
             if artifact is not None:
                 return Neighbors(
@@ -107,14 +127,11 @@ class Reading:
                 )
         return None
 
-    def seems_done(self, store: Store) -> bool:
+    def seems_done(self, names: StoredNames) -> bool:
         """Return whether all that is wanted is in the store by its names; nothing is verified."""
         return all(
-            self.neighbors_names(store, options)
-            and (
-                not self.keep_activations
-                or store.manifest("activations", self.activations_key(options)) is not None
-            )
+            self.enough_neighbors(options, names.neighbors)
+            and (not self.keep_activations or self.activations_key(options) in names.activations)
             for options in self.options
         )
 

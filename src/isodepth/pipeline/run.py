@@ -17,41 +17,27 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from isodepth.activations.result import EXTRACTION_VERSION
-from isodepth.affinity import AFFINITY_VERSION
 from isodepth.atomic import refuse_unwritable
-from isodepth.comparison import versions
 from isodepth.engines import Engine, LocalEngine, Outcome, Task
 from isodepth.errors import IsodepthError, StoreError
-from isodepth.neighbors import NEIGHBORS_VERSION
 from isodepth.pipeline.matrices import Reader, Selection, relate, stored_matrices
 from isodepth.pipeline.plan import plan_study
 from isodepth.pipeline.planned import Missing, PlannedReading, PlannedSet, StudyPlan
 from isodepth.pipeline.reading_work import ModelShelf, read
-from isodepth.pipeline.readings import Reading
+from isodepth.pipeline.readings import Reading, StoredNames
+from isodepth.pipeline.written_results import write_results
 from isodepth.progress import Progress, no_progress
-from isodepth.results import (
-    MatrixKind,
-    StudyResults,
-    TextSetResults,
-    load_results,
-    write_manifest,
-    write_text_set,
-)
+from isodepth.results import StudyResults, load_results
 from isodepth.store import RemoteStore, Store, open_store
 from isodepth.study import Resources, Study, load_study
 
 logger = logging.getLogger("isodepth.run")
-STAGE_VERSIONS = {
-    "activations": EXTRACTION_VERSION,
-    "neighbors": NEIGHBORS_VERSION,
-    "affinities": AFFINITY_VERSION,
-}
-"""The present version of the code of each stage."""
 COMPARING = Resources(cpus=1)
 """What comparing layers asks of a cluster, which takes seconds."""
+
+
+VERIFYING = "verifying what the store has"
 
 
 def no_report(outcome: Outcome) -> None:
@@ -134,11 +120,7 @@ def run_study(
                 ended(outcome)
 
     shelf = ModelShelf() if on.shares_process else None
-    readings = [
-        _reading_task(planned, kept, shelf)
-        for planned in plan.readings
-        if planned.state != "done" or planned.reading.missing(kept)
-    ]
+    readings = [_reading_task(planned, kept, shelf) for planned in _incomplete(plan, kept, progress)]
     run("readings", readings, len(plan.readings))
     del readings, shelf  # both hold the last model
     damaged = _damaged_imports(plan, kept)
@@ -160,7 +142,7 @@ def run_study(
             else f"{plan.study.name}: there is nothing to write",
             hint=reasons[0].hint if reasons else None,
         )
-    _write(place, plan, done, kept, reasons, progress)
+    write_results(place, plan, done, kept, reasons, progress)
     return load_results(place)
 
 
@@ -175,6 +157,19 @@ def _tell(outcome: Outcome) -> None:
         logger.error("%s: failed", label, exc_info=error)
     for warning in outcome.warnings:
         warnings.warn(warning, stacklevel=3)
+
+
+def _incomplete(plan: StudyPlan, store: Store, progress: Progress) -> list[PlannedReading]:
+    """Return the readings of which something is missing or damaged; all that is there is verified."""
+    there = plan.with_state("done")
+    damaged: set[str] = set()
+    for number, planned in enumerate(there):
+        progress(VERIFYING, number, len(there), "readings")
+        if planned.reading.missing(store):
+            damaged.add(planned.label)
+    if there:
+        progress(VERIFYING, len(there), len(there), "readings")
+    return [one for one in plan.readings if one.state != "done" or one.label in damaged]
 
 
 def _reading_task(planned: PlannedReading, store: Store, shelf: ModelShelf | None) -> Task:
@@ -206,13 +201,14 @@ def _without_failed(
     planned: PlannedSet, plan: StudyPlan, failed: Collection[str], store: Store
 ) -> PlannedSet:
     """Return a text set without the readers whose readings failed, by labels of tasks or keys."""
+    if not failed:
+        return planned
+    names = StoredNames.of(store)
     failed_readings = {
         (one.reading.source.digest, one.reading.texts.digest, one.reading.options[0].chat)
         for one in plan.readings
         if one.label in failed
     }
-    if not failed:
-        return planned
 
     def is_lost(reader: Reader) -> bool:
         reading = reader.reading
@@ -220,7 +216,9 @@ def _without_failed(
             return reading.key in failed
         identity = (reading.source.digest, reading.texts.digest, reader.options.chat)
         # of several captures some may have been read
-        return identity in failed_readings and not reading.neighbors_names(store, reader.options)
+        return identity in failed_readings and not reading.enough_neighbors(
+            reader.options, names.neighbors
+        )
 
     def there(readers: tuple[Reader, ...]) -> tuple[Reader, ...]:
         return tuple(reader for reader in readers if not is_lost(reader))
@@ -273,111 +271,3 @@ def _compared(planned: PlannedSet, failed: Collection[str]) -> PlannedSet:
             if _matrix_label(planned, kind.capture, kind.pooling) not in failed
         },
     )
-
-
-def _write(
-    place: Path,
-    plan: StudyPlan,
-    sets: list[PlannedSet],
-    store: Store,
-    missing: list[Missing],
-    progress: Progress,
-) -> None:
-    """Write the results, one text set after the other."""
-    label = "writing results"
-    progress(label, 0, len(sets), "steps")
-    written: dict[str, TextSetResults] = {}
-    for number, planned in enumerate(sets, 1):
-        results = _results(planned, store)
-        write_text_set(place, results)
-        written[planned.name] = replace(results, matrices={})
-        progress(label, number, len(sets), "steps")
-    manifest = {
-        "name": plan.study.name,
-        "study": plan.study.as_dict(),
-        "readings": "imported" if plan.imported else "by the models",
-        "sets": {name: dict(results.description) for name, results in written.items()},
-        "missing": [one.as_dict() for one in missing],
-        "versions": versions(),
-        "stage_versions": STAGE_VERSIONS,
-        "notes": [
-            "similarity is the mean share of neighbors in common, in [0, 1]; layers count from 1",
-            "cells of one matrix are not independent samples: texts are",
-            *plan.notes,
-        ],
-    }
-    wanted = [texts.name for texts in plan.study.texts]
-    write_manifest(place, manifest, written, spared=wanted)
-
-
-def _results(planned: PlannedSet, store: Store) -> TextSetResults:
-    """Return the matrices of a text set, and what is known of them.
-
-    Raises
-    ------
-    StoreError
-        If a matrix has been removed from the store meanwhile.
-    """
-    matrices = {}
-    for kind, selection in planned.selections.items():
-        found = stored_matrices(selection, store)
-        if found is None:
-            raise StoreError(
-                f"the matrices of {planned.name} ({kind}) are no longer in the store",
-                hint="run the study again.",
-            )
-        matrices[kind] = replace(found, texts=planned.name)
-    readers = {
-        (reader.label, reader.key): reader
-        for selection in planned.selections.values()
-        for reader in (*selection.left, *selection.columns)
-    }
-    description = {
-        "texts": dict(planned.texts),
-        "right_texts": None if planned.right_texts is None else dict(planned.right_texts),
-        "readings": [_described(reader, store) for reader in readers.values()],
-        "matrices": [_described_matrix(kind, one) for kind, one in planned.selections.items()],
-    }
-    return TextSetResults(name=planned.name, matrices=matrices, description=description)
-
-
-def _described_matrix(kind: MatrixKind, selection: Selection) -> dict[str, Any]:
-    return {"kind": kind._asdict(), "key": selection.key, "array": kind.array}
-
-
-def _described(reader: Reader, store: Store) -> dict[str, Any]:
-    """Return who read what and how, without anything that differs from one run to the next."""
-    reading = reader.reading
-    if not isinstance(reading, Reading):
-        return {
-            "label": reader.label,
-            "model": reading.model,
-            "model_digest": reading.model_digest,
-            "texts_digest": reading.texts_digest,
-            "options": reader.options.as_dict(),
-            "neighbors": reading.key,
-            "provenance": dict(reading.provenance),
-        }
-    key = reading.neighbors_key(reader.options)
-    names = reading.neighbors_names(store, reader.options)
-    manifest = (store.manifest("neighbors", names[0]) if names else None) or {}
-    provenance = manifest.get("provenance", {})
-    encoding, contract = provenance.get("encoding", {}), provenance.get("contract", {})
-    return {
-        "label": reader.label,
-        "model": reading.source.name,
-        "model_digest": reading.source.digest,
-        "texts_digest": reading.texts.digest,
-        "options": reader.options.as_dict(),
-        "metric": reading.metric,
-        "neighbors": key,
-        "activations": reading.activations_key(reader.options),
-        "n_layers": manifest.get("n_layers"),
-        **{name: provenance.get(name) for name in ("architecture", "dtype", "quantization", "device")},
-        "batching": contract.get("batching"),
-        "skipped_blocks": contract.get("skipped_blocks"),
-        **{
-            name: encoding.get(name)
-            for name in ("n_tokens", "n_distinct_inputs", "n_truncated", "max_tokens", "chat_template")
-        },
-    }

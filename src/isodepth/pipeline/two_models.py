@@ -19,6 +19,7 @@ from isodepth.activations import ExtractionOptions
 from isodepth.activations.chat import refuse_no_template
 from isodepth.affinity.measures import check_measure
 from isodepth.comparison import Comparison
+from isodepth.defaults import KEPT_NEIGHBORS
 from isodepth.errors import ParameterError, listed, whole_number
 from isodepth.models import LoadingOptions, Model, ModelSource, has_chat_template, resolve_model
 from isodepth.neighbors import Neighbors
@@ -136,6 +137,7 @@ def compare(
             options=(wanted,),
             metric=metric,
             least_k=k,
+            kept_k=KEPT_NEIGHBORS,
             keep_activations=keep_activations,
         )
         reader = Reader(label=label, reading=reading, options=wanted)

@@ -33,7 +33,7 @@ class DebPin(Pin):
         by_hand = (
             f"fetch {self.package}_{self.version}_all.deb from Debian's archive or "
             "snapshot.debian.org by hand and name it: 'isodepth texts fetch NAME --from FILE'; or use "
-            "a file of pairs of your own, with --column and --right-column."
+            "a file of pairs of your own, with column and right_column (--column and --right-column)."
         )
         if apt is None:
             raise DownloadError(

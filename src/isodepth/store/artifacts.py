@@ -4,7 +4,7 @@ An artifact is a folder ``<root>/<stage>/<key>/`` with data files (safetensors f
 ``manifest.json`` that holds the key's parts, the provenance, and the sha256 of every data file. The
 key is a hash of everything that fixes the values, so a name is never wrong for its content. Folders
 are written under a temporary name, synced and renamed: an artifact is whole or absent. Every read
-checks the sums; a damaged artifact is named, set aside and computed again.
+checks the sums; a damaged artifact is named, set aside, and counts as absent.
 
 >>> store = Store(Path("/tmp/store"))                                                # doctest: +SKIP
 >>> store.write("neighbors", key, arrays={"ids": ids}, manifest={...})               # doctest: +SKIP
@@ -77,7 +77,7 @@ class Store:
         If it is the address of a remote store, which `open_store` takes.
     """
 
-    remedy = "is computed again"
+    remedy = "counts as absent"
     """What becomes of a damaged artifact, as the warning says it."""
 
     def __init__(self, root: Path | str | None = None) -> None:

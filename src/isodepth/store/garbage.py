@@ -25,6 +25,7 @@ from isodepth.store.housekeeping import (
     bytes_on_disk,
     entries,
     leftovers,
+    older_versions,
     things_set_aside,
     touched_at,
     unfinished_entries,
@@ -129,16 +130,15 @@ def _left(store: Store, now: float) -> Iterator[Garbage]:
 
 def _abandoned_arrays(store: Store, artifacts: list[Entry], now: float) -> Iterator[Garbage]:
     stored = {(entry.stage, entry.key) for entry in artifacts if entry.manifest}
-    read = {
-        entry.manifest["activations"]: entry
+    stored |= {  # neighbors were found in these
+        ("activations", entry.manifest["activations"])
         for entry in artifacts
         if entry.manifest and "activations" in entry.manifest
     }
     for array in unfinished_entries(store):
         age = now - array.touched_at
-        result = read.get(array.key)
-        if age > HOUR and ((array.stage, array.key) in stored or result is not None):
-            if result is not None and _is_locked(store, result.stage, result.key):
+        if age > HOUR and (array.stage, array.key) in stored:
+            if store.is_locked(array.stage, array.key):
                 continue
             why, least = "its result is stored", HOUR
         elif age > UNTOUCHED_SECONDS:
@@ -175,23 +175,22 @@ def _needless_artifacts(
     for entry in artifacts:
         if entry.manifest is None:
             continue  # damaged: `isodepth.store.housekeeping.verify` tells how
-        version = entry.manifest.get("version")
-        current = versions.get(entry.stage)
+        older = older_versions(entry.manifest, versions)
         name = WITH_K.fullmatch(entry.key)
-        if isinstance(version, int) and current is not None and version < current:
-            why = f"of version {version} of its stage, now {current}"
+        if older:
+            why = f"of {', '.join(older)}"
         elif name and int(name["k"]) < most.get((entry.stage, name["key"]), 0):
             why = f"the store has {most[entry.stage, name['key']]} neighbors per text"
         elif needed is not None and (entry.stage, entry.key) not in needed:
             why = "not needed"
         else:
             continue
-        if not _is_locked(store, entry.stage, entry.key):
+        if not _is_locked(store, entry):
             yield Garbage(
                 what=f"{entry.stage}/{entry.key}",
                 why=why,
                 size_bytes=entry.size_bytes,
-                remove=functools.partial(_remove_artifact, store, entry.stage, entry.key),
+                remove=functools.partial(_remove_artifact, store, entry),
             )
 
 
@@ -260,27 +259,29 @@ def _copies(store: RemoteStore, artifacts: list[Entry]) -> Iterator[Garbage]:
                 what=f"{entry.stage}/{entry.key}",
                 why="a copy of what the remote store has",
                 size_bytes=entry.size_bytes,
-                remove=functools.partial(_drop_copy, store, entry.stage, entry.key),
+                remove=functools.partial(_drop_copy, store, entry),
             )
 
 
-def _is_locked(store: Store, stage: str, key: str) -> bool:
-    """Return whether a process computes an artifact, also where its lock has the key without k."""
-    name = WITH_K.fullmatch(key)
-    return store.is_locked(stage, key) or (name is not None and store.is_locked(stage, name["key"]))
+def _is_locked(store: Store, entry: Entry) -> bool:
+    """Return whether a process computes an artifact: what is read has the lock of its activations."""
+    activations = (entry.manifest or {}).get("activations")
+    if activations is not None:
+        return store.is_locked("activations", activations)
+    return store.is_locked(entry.stage, entry.key)
 
 
-def _remove_artifact(store: Store, stage: str, key: str) -> bool:
-    if _is_locked(store, stage, key):
+def _remove_artifact(store: Store, entry: Entry) -> bool:
+    if _is_locked(store, entry):
         return False
-    store.remove(stage, key)
+    store.remove(entry.stage, entry.key)
     return True
 
 
-def _drop_copy(store: RemoteStore, stage: str, key: str) -> bool:
-    if _is_locked(store, stage, key):
+def _drop_copy(store: RemoteStore, entry: Entry) -> bool:
+    if _is_locked(store, entry):
         return False
-    store.drop_copy(stage, key)
+    store.drop_copy(entry.stage, entry.key)
     return True
 
 

@@ -8,7 +8,7 @@ looked at: the folder may be somebody's own, with other things in it.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -225,6 +225,24 @@ def _damages_of(store: Store, entry: Entry, *, set_aside: bool) -> Iterator[Dama
 
 def _described_bytes(manifest: dict[str, Any]) -> int:
     return sum(file["size_bytes"] for file in manifest["files"].values())
+
+
+def older_versions(manifest: Mapping[str, Any], versions: Mapping[str, int]) -> list[str]:
+    """Return which stages of older code a result comes from, in words; none where it does not say.
+
+    Parameters
+    ----------
+    manifest : mapping
+        The artifact's; under ``versions`` it names the stages that it went through.
+    versions : mapping of str to int
+        The present version of each stage.
+    """
+    said = manifest.get("versions", {})
+    return [
+        f"version {version} of {stage}, now {versions[stage]}"
+        for stage, version in said.items()
+        if version < versions.get(stage, version)
+    ]
 
 
 def bytes_on_disk(path: Path) -> int:

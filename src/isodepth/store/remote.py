@@ -98,7 +98,7 @@ class RemoteStore(Store):
         If a package is missing that the protocol needs.
     """
 
-    remedy = "is fetched again, or computed where the remote store lacks it"
+    remedy = "is fetched again, or counts as absent where the remote store lacks it"
 
     def __init__(self, address: str, *, mirror: Path | None = None) -> None:
         if "::" in address or not is_address(address):
@@ -228,7 +228,7 @@ class RemoteStore(Store):
                 (temporary / MANIFEST).write_bytes(text)
         except ValueError as problem:
             warnings.warn(
-                f"damaged file in the store: {problem}. It counts as absent and is computed again.",
+                f"damaged file in the store: {problem}. It counts as absent.",
                 DamagedArtifactWarning,
                 stacklevel=3,
             )

@@ -16,7 +16,7 @@ MANIFEST = "manifest.json"
 
 
 class DamagedArtifactWarning(IsodepthWarning):
-    """A stored file was not what its manifest says; it was set aside and is computed again."""
+    """A stored file was not what its manifest says; it was set aside and counts as absent."""
 
 
 def content_key(parts: Mapping[str, Any]) -> str:

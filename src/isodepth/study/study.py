@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from isodepth.activations.result import ExtractionOptions
+from isodepth.defaults import KEPT_NEIGHBORS
 from isodepth.models.options import LoadingOptions
 from isodepth.progress import Progress, no_progress
 from isodepth.texts import ParallelTexts, TextSet, load_parallel_texts, load_texts
@@ -188,7 +189,7 @@ class Study:
     measures: tuple[str, ...] = ("mutual_knn",)
     ks: tuple[int, ...] = (10,)
     keep_activations: bool = False
-    keep_neighbors: int = 100
+    keep_neighbors: int = KEPT_NEIGHBORS
     loading: LoadingOptions = field(default_factory=LoadingOptions)
     resources: Resources = field(default_factory=Resources)
     model_resources: Mapping[str, Resources] = field(default_factory=dict, hash=False)

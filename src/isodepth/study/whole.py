@@ -7,6 +7,7 @@ from typing import Any
 
 from isodepth.activations.result import CAPTURES, POOLINGS, pooling_named
 from isodepth.affinity import MEASURES
+from isodepth.defaults import KEPT_NEIGHBORS
 from isodepth.errors import ParameterError, listed, nearest_names
 from isodepth.models.options import LoadingOptions
 from isodepth.neighbors import METRICS
@@ -22,9 +23,6 @@ from isodepth.study.problems import Problems
 from isodepth.study.schema import StudyTable
 from isodepth.study.study import Resources, Study
 from isodepth.study.texts import study_texts
-
-KEPT_NEIGHBORS = 100
-"""Neighbors kept per text unless the study says otherwise: any k up to this needs no model again."""
 
 
 def study_from(

@@ -71,7 +71,7 @@ def _lines(data: bytes, path: Path | str) -> list[str]:
 def read_txt(path: Path, column: str | None) -> list[str]:
     """Return the lines of a text file."""
     if column is not None:
-        raise TextsError(f"{path}: a .txt file has no columns, so --column {column} does not apply")
+        raise TextsError(f"{path}: a .txt file has no columns, so column {column!r} does not apply")
     return _lines(path.read_bytes(), path)
 
 
@@ -183,7 +183,7 @@ def column_of(where: Path | str, names: list[str], column: str | None) -> str:
         near = nearest_names(column, names) or names
         raise TextsError(
             f"{where}: no column {column!r}; it has {listed(names) or 'none'}",
-            hint=f"use --column {near[0]}" if near else None,
+            hint=f"did you mean {near[0]!r}?" if near else None,
         )
     if DEFAULT_COLUMN in names:
         return DEFAULT_COLUMN
@@ -191,7 +191,7 @@ def column_of(where: Path | str, names: list[str], column: str | None) -> str:
         return names[0]
     raise TextsError(
         f"{where}: which column holds the texts? It has {listed(names) or 'none'}",
-        hint="name it with --column NAME.",
+        hint="say which with column (--column NAME on the command line).",
     )
 
 

@@ -163,7 +163,9 @@ def _catalogue(name: str, wanted: Wanted) -> Origin:
 
 def _hub(said: HubName, written: str, wanted: Wanted) -> Origin:
     if None not in (said.column, wanted.column) and said.column != wanted.column:
-        raise ParameterError(f"{written} names the column {said.column!r}, --column {wanted.column!r}")
+        raise ParameterError(
+            f"{written} names the column {said.column!r}, and column is {wanted.column!r}"
+        )
     dataset = hub_dataset(
         said.repository,
         config=said.config,

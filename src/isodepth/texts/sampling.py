@@ -116,7 +116,7 @@ def draw(columns: Sequence[Rows], sampling: Sampling, *, name: str, in_order: bo
     if n is None and total > MOST_TEXTS_WHOLE and not in_memory:
         raise ParameterError(
             f"{name} has {total:,} texts; say how many to sample",
-            hint="the paper takes 2,048: -n 2048, or n=2048 in Python.",
+            hint="the paper takes 2,048: n = 2048 (-n 2048 on the command line).",
         )
     if total < 2 and (n is None or n >= 2):
         raise TextsError(f"{name}: expected at least 2 texts, got {total}")
@@ -124,7 +124,7 @@ def draw(columns: Sequence[Rows], sampling: Sampling, *, name: str, in_order: bo
         raise ParameterError(
             f"{name}: n = {n:,} texts were asked for; expected 2 <= n <= {total:,}, the number of its "
             "texts",
-            hint=f"use -n {total}" if n > total >= 2 else None,
+            hint=f"use n = {total}." if n > total >= 2 else None,
         )
     shuffled = n is not None and not in_order
     order = np.random.default_rng(sampling.seed).permutation(total) if shuffled else np.arange(total)
@@ -147,7 +147,7 @@ def draw(columns: Sequence[Rows], sampling: Sampling, *, name: str, in_order: bo
         raise ParameterError(
             f"{name}: n = {n:,} texts were asked for; {n_left:,} of {total:,} are left "
             f"({dropped_in_words(record) or 'none was dropped'})",
-            hint=f"use -n {n_left}" if n_left >= 2 else None,
+            hint=f"use n = {n_left}." if n_left >= 2 else None,
         )
     return Sample(rows=walk.rows, texts=walk.texts, record=record)
 
@@ -220,7 +220,8 @@ class _Walk:
                 raise TextsError(
                     f"{self._name}: {len(rows):,} of {self.n_looked_at:,} texts are empty or white "
                     f"space only: row {listed(rows)} (rows count from 1)",
-                    hint="an empty text has no last token; --min-chars 1 leaves such rows out.",
+                    hint="an empty text has no last token; min_chars = 1 leaves such rows out "
+                    "(--min-chars 1 on the command line).",
                 )
             if kind == "surrogate":
                 raise TextsError(

@@ -20,7 +20,6 @@ import isodepth
 from isodepth.affinity import AffinityMatrices
 from isodepth.errors import ParameterError, StoreError, UnknownNameError
 from isodepth.results import (
-    MANIFEST,
     MatrixKind,
     StudyResults,
     TextSetResults,
@@ -28,6 +27,7 @@ from isodepth.results import (
     write_manifest,
     write_text_set,
 )
+from isodepth.results.files import MANIFEST
 
 KINDS = (
     MatrixKind("mutual_knn", 3),

@@ -1,0 +1,146 @@
+"""How are results written? Each file whole or not at all, and the manifest last.
+
+Memory: one text set's arrays.
+"""
+
+import contextlib
+import hashlib
+import json
+import re
+import time
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from isodepth.atomic import atomic_path, write_atomically
+from isodepth.results.study import MatrixKind, TextSetResults
+
+FORMAT = "isodepth results"
+FORMAT_VERSION = 1
+MANIFEST = "manifest.json"
+READERS = ("left", "left_layers", "right", "right_layers")
+FACTS = ("is_symmetric", "n_texts", "texts", "texts_digest", "right_texts_digest")
+"""What a results file says of each of its matrices, beside its kind."""
+TEMPORARY_NAME = re.compile(r"\.[a-z0-9-]+-[a-z0-9_]{8}\.(safetensors|parquet|json)")
+"""As `isodepth.atomic.atomic_path` names what it is writing."""
+LEFTOVER_SECONDS = 3600
+FILE_NAME = re.compile(r"[a-z0-9-]+\.(safetensors|parquet)")
+
+
+def write_text_set(folder: Path, results: TextSetResults) -> list[Path]:
+    """Write the two files of a text set; return their paths."""
+    import pyarrow.parquet
+    from safetensors.numpy import save
+
+    labels = {
+        "format": FORMAT,
+        "version": FORMAT_VERSION,
+        "name": results.name,
+        # each with its own readers: not all of them may have all kinds
+        "matrices": [
+            {
+                "kind": list(kind),
+                "array": kind.array,
+                **{name: list(getattr(one, name)) for name in READERS},
+                **{name: getattr(one, name) for name in FACTS},
+            }
+            for kind, one in results.matrices.items()
+        ],
+        "description": dict(results.description),
+    }
+    arrays = {kind.array: np.ascontiguousarray(m.values) for kind, m in results.matrices.items()}
+    metadata = {"isodepth": json.dumps(labels, ensure_ascii=False, sort_keys=True, allow_nan=False)}
+    arrays_path = folder / f"{results.slug}.safetensors"
+    write_atomically(arrays_path, save(arrays, metadata=metadata))
+    table_path = folder / f"{results.slug}.parquet"
+    with atomic_path(table_path) as temporary:
+        writer = None
+        try:
+            for kind, matrices in results.matrices.items():
+                table = _with_kind(matrices.to_table(), kind)
+                writer = writer or pyarrow.parquet.ParquetWriter(temporary, table.schema)
+                writer.write_table(table)
+        finally:
+            if writer is not None:
+                writer.close()
+    return [arrays_path, table_path]
+
+
+def _with_kind(table: Any, kind: MatrixKind) -> Any:
+    """Return a table with the columns that tell what was read."""
+    import pyarrow
+
+    for name, value in (("capture", kind.capture), ("pooling", kind.pooling)):
+        column = pyarrow.DictionaryArray.from_arrays(
+            pyarrow.array(np.zeros(len(table), dtype=np.int32)), pyarrow.array([value])
+        )
+        table = table.append_column(name, column)
+    return table
+
+
+def write_manifest(
+    folder: Path,
+    manifest: Mapping[str, Any],
+    sets: Mapping[str, TextSetResults],
+    *,
+    spared: Collection[str] = (),
+) -> Path:
+    """Write what was run, with the sums of the text sets' files; remove files of sets that are gone.
+
+    Parameters
+    ----------
+    folder : Path
+        Where `write_text_set` wrote the sets.
+    manifest : mapping
+        JSON values.
+    sets : mapping of str to TextSetResults
+        The sets that belong to these results.
+    spared : collection of str
+        Names of sets whose earlier files stay, although these results lack them for now.
+    """
+    files = {
+        f"{results.slug}{suffix}": results.name
+        for results in sets.values()
+        for suffix in (".safetensors", ".parquet")
+    }
+    sums = {}
+    for name, set_name in files.items():
+        with (folder / name).open("rb") as file:
+            sums[name] = {"set": set_name, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+    path = folder / MANIFEST
+    earlier = _listed_files(path)
+    text = json.dumps(
+        {"format": FORMAT, "version": FORMAT_VERSION, **manifest, "files": sums},
+        indent=1,
+        ensure_ascii=False,
+        allow_nan=False,
+    )
+    write_atomically(path, text.encode() + b"\n")
+    for name, set_name in earlier.items():
+        if name not in sums and set_name not in spared:
+            (folder / name).unlink(missing_ok=True)
+    _remove_leftovers(folder)
+    return path
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Remove what killed runs left half written, long enough ago that nobody is writing it now."""
+    for path in folder.iterdir():
+        if TEMPORARY_NAME.fullmatch(path.name):
+            with contextlib.suppress(FileNotFoundError):  # another run was first
+                if time.time() - path.stat().st_mtime > LEFTOVER_SECONDS:
+                    path.unlink()
+
+
+def _listed_files(manifest: Path) -> dict[str, str]:
+    """Return the files of earlier results in a folder and their sets, by names that results have."""
+    try:
+        earlier = json.loads(manifest.read_text(encoding="utf-8"))
+        if earlier["format"] != FORMAT:
+            return {}
+        files = {name: str(entry["set"]) for name, entry in earlier["files"].items()}
+        return {name: of for name, of in files.items() if FILE_NAME.fullmatch(name)}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}  # none, or none of ours

@@ -1,0 +1,176 @@
+"""What did a study find? Matrices by text set and kind, and what is known of them.
+
+Memory: matrices are memory maps of their files.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from isodepth.activations.result import pooling_named
+from isodepth.affinity import AffinityMatrices
+from isodepth.errors import ParameterError, UnknownNameError, listed, nearest_names
+
+MOST_SLUG = 40
+
+
+class MatrixKind(NamedTuple):
+    """Which of a text set's matrices: by what measure, of what, at which tokens."""
+
+    measure: str
+    k: int
+    capture: str = "block"
+    pooling: str = "last"
+
+    def __str__(self) -> str:
+        return f"{self.measure}, k = {self.k}, capture {self.capture}, pooling {self.pooling}"
+
+    @property
+    def array(self) -> str:
+        """The name of its array in a results file."""
+        return f"{self.measure}/k={self.k}/{self.capture}/{self.pooling}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TextSetResults:
+    """All matrices of one text set, or of one pair of parallel ones.
+
+    Parameters
+    ----------
+    name : str
+        What the study calls the text set.
+    matrices : mapping of MatrixKind to AffinityMatrices
+        One for each measure, k, capture and pooling.
+    description : mapping
+        What was read by whom, with keys and digests, as JSON values.
+    """
+
+    name: str
+    matrices: Mapping[MatrixKind, AffinityMatrices]
+    description: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def slug(self) -> str:
+        """What its files are called: the letters of its name, and a digest of it."""
+        letters = re.sub(r"[^a-z0-9]+", "-", self.name.lower())[:MOST_SLUG].strip("-")
+        return f"{letters or 'texts'}-{hashlib.sha256(self.name.encode()).hexdigest()[:8]}"
+
+    def __repr__(self) -> str:
+        return f"TextSetResults({self.name!r}: {listed([str(kind) for kind in self.matrices])})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class StudyResults:
+    """What a study found. Made by `run_study` and `load_results`.
+
+    Parameters
+    ----------
+    name : str
+        The study's name.
+    sets : mapping of str to TextSetResults
+        By the text sets' names.
+    manifest : mapping
+        What was run: the study, versions, keys, what is missing and why. JSON values.
+    """
+
+    name: str
+    sets: Mapping[str, TextSetResults]
+    manifest: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def set_names(self) -> tuple[str, ...]:
+        """The names of the text sets."""
+        return tuple(self.sets)
+
+    @property
+    def missing(self) -> tuple[Mapping[str, Any], ...]:
+        """What the study wanted and these results lack, each with the reason."""
+        return tuple(self.manifest.get("missing", ()))
+
+    def __getitem__(self, set_name: str) -> TextSetResults:
+        if set_name not in self.sets:
+            near = nearest_names(set_name, self.sets)
+            raise UnknownNameError(
+                f"{self.name} has no results on {set_name!r}; it has "
+                f"{listed(list(self.sets), most=20)}",
+                hint=f"did you mean {' or '.join(near)}?" if near else None,
+            )
+        return self.sets[set_name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.sets)
+
+    def __len__(self) -> int:
+        return len(self.sets)
+
+    def __repr__(self) -> str:
+        return f"StudyResults({self.name!r}, sets = {listed(list(self.sets))})"
+
+    def matrices(
+        self,
+        set_name: str,
+        *,
+        k: int | None = None,
+        measure: str | None = None,
+        capture: str | None = None,
+        pooling: str | int | None = None,
+    ) -> AffinityMatrices:
+        """Return the matrices of a text set; what is left out must be the same in all that there are.
+
+        Parameters
+        ----------
+        set_name : str
+            One of `set_names`.
+        k, measure, capture, pooling
+            Which matrix, where there are several.
+
+        Raises
+        ------
+        UnknownNameError
+            If there is no such text set.
+        ParameterError
+            If none fits, or more than one does.
+        """
+        found = self[set_name].matrices
+        wanted = {
+            "measure": measure,
+            "k": k,
+            "capture": capture,
+            "pooling": None if pooling is None else str(pooling_named(pooling)),
+        }
+        fitting = [
+            kind
+            for kind in found
+            if all(value in (None, getattr(kind, name)) for name, value in wanted.items())
+        ]
+        if len(fitting) != 1:
+            said = [f"{name} = {value}" for name, value in wanted.items() if value is not None]
+            raise ParameterError(
+                f"{len(fitting)} matrices of {set_name} fit {listed(said) if said else 'any choice'}; "
+                f"there are: {'; '.join(str(kind) for kind in found)}",
+                hint="choose with k=, measure=, capture= and pooling=.",
+            )
+        return found[fitting[0]]
+
+    def write(self, folder: Path | str) -> list[Path]:
+        """Write all files to a folder; return their paths, the manifest's last.
+
+        Each file is written whole or not at all. Files of an earlier run that these results no longer
+        have are removed.
+
+        Raises
+        ------
+        StoreError
+            If the folder cannot be written.
+        """
+        from isodepth.results.files import write_manifest, write_text_set
+
+        place = Path(folder)
+        written = [write_text_set(place, results) for results in self.sets.values()]
+        return [
+            *(path for paths in written for path in paths),
+            write_manifest(place, self.manifest, self.sets),
+        ]
