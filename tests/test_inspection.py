@@ -72,10 +72,10 @@ def test_an_inspection_holds_what_an_extraction_of_the_same_would(
     found: Inspection, llama_folder: Path
 ) -> None:
     assert (found.model.n_layers, found.texts, found.options) == (5, TEXTS, ExtractionOptions())
-    prepared = prepare_extraction(load_model(llama_folder), TEXTS, found.options, n_probes=29)
-    assert found.contract.as_dict() == prepared.contract.as_dict()
+    (prepared,) = prepare_extraction(load_model(llama_folder), TEXTS, found.options, n_probes=29)
+    assert found.contract.as_dict() == prepared.contracts[0].as_dict()
     assert found.encoded.as_dict() == prepared.encoded.as_dict()
-    assert found.neighbors == probe_neighbors(prepared.contract)
+    assert found.neighbors == probe_neighbors(prepared.contracts[0])
 
 
 def test_the_probes_are_read_as_the_run_reads_them(found: Inspection, llama_folder: Path) -> None:
@@ -120,8 +120,9 @@ def test_everything_is_json_and_nothing_is_forgotten(found: Inspection) -> None:
 
 
 def test_provenance_with_neighbors_changes_nothing_else(llama_folder: Path) -> None:
-    extraction = prepare_extraction(load_model(llama_folder), TEXTS, ExtractionOptions())
-    plain, more = extraction.provenance(), with_probe_neighbors(extraction)
+    (extraction,) = prepare_extraction(load_model(llama_folder), TEXTS, ExtractionOptions())
+    (contract,) = extraction.contracts
+    plain, more = extraction.provenance(contract), with_probe_neighbors(extraction, contract)
     near = more["contract"].pop("neighbors_batched_against_single")
     assert more == plain
     assert near["n_probes"] == 8

@@ -4,8 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isodepth.errors import ParameterError
-from isodepth.notation import is_option, split_arguments, unquoted, written_options
+from isodepth.errors import ParameterError, UnknownNameError
+from isodepth.notation import (
+    imported_name,
+    is_option,
+    refuse_imported,
+    split_arguments,
+    unquoted,
+    written_options,
+)
 
 TYPES: dict[str, type] = {"adapter": str, "dtype": str, "seed": int}
 PLAIN = st.text("abc =./-_0123", min_size=1, max_size=7).filter(lambda text: bool(text.strip()))
@@ -109,3 +116,18 @@ def test_an_option_like_no_other_is_told_how_options_are_written() -> None:
 def test_an_option_given_twice_is_refused_even_with_the_same_value() -> None:
     with pytest.raises(ParameterError, match="tiny: dtype is given twice"):
         written_options("tiny", ["dtype=x", " dtype=x"], TYPES)
+
+
+@given(st.text("ab,()=' \"/", min_size=1, max_size=17).filter(lambda name: bool(name.strip())))
+def test_what_stands_in_imported_is_the_name_whatever_it_holds(name: str) -> None:
+    assert imported_name(f"imported({name})") == name.strip()
+    with pytest.raises(UnknownNameError, match="stands for imported readings"):
+        refuse_imported(f"imported({name})", "model")
+
+
+@pytest.mark.parametrize(
+    "name", ["", "gemma-2b", "imported", "imported()", "imported( )", "imported(a"]
+)
+def test_other_names_are_no_imported_ones(name: str) -> None:
+    assert imported_name(name) is None
+    refuse_imported(name, "model")

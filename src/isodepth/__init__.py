@@ -14,6 +14,7 @@ Names are loaded when first used: importing isodepth imports neither torch nor m
 """
 
 import importlib
+import logging
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -56,6 +57,9 @@ if TYPE_CHECKING:
     )
 
 __version__ = "0.1.0"
+
+# else Python shows warnings and errors on the terminal by itself, besides what is told there
+logging.getLogger("isodepth").addHandler(logging.NullHandler())
 
 _HOMES = {
     "Activations": "activations",

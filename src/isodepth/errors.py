@@ -9,6 +9,7 @@ import difflib
 import importlib.util
 import operator
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 
 class IsodepthError(Exception):
@@ -65,6 +66,17 @@ class StudyError(IsodepthError, ValueError):
 
 class StoreError(IsodepthError, OSError):
     """The store cannot be written or read: no space, no permission, a damaged file."""
+
+    _is_systemic = False
+
+    @property
+    def is_systemic(self) -> bool:
+        """Whether the system refused it (no space, no permission), as it would other work too."""
+        return self._is_systemic or isinstance(self.__cause__, OSError)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return what pickles it; a cause is not pickled, so what follows from it is."""
+        return type(self), (self.message,), {**vars(self), "_is_systemic": self.is_systemic}
 
 
 class MissingPackageError(IsodepthError, ImportError):

@@ -147,15 +147,16 @@ def inspect_model(
     )
     label = f"checking {loaded.name} on some of the texts"
     progress(label, 0, 1, "steps")
-    extraction = prepare_extraction(loaded, text_set, options, n_probes=n_probes)
+    (extraction,) = prepare_extraction(loaded, text_set, options, n_probes=n_probes)
+    (contract,) = extraction.contracts
     progress(label, 1, 1, "steps")
     return Inspection(
         model=loaded,
         texts=text_set,
         options=options,
         encoded=extraction.encoded,
-        contract=extraction.contract,
-        neighbors=probe_neighbors(extraction.contract),
+        contract=contract,
+        neighbors=probe_neighbors(contract),
     )
 
 
@@ -171,11 +172,10 @@ def probe_neighbors(contract: "Contract") -> ProbeNeighbors | None:
     return ProbeNeighbors(k=k, n_probes=n_probes, lowest_overlap=overlaps[layer], layer=layer + 1)
 
 
-def with_probe_neighbors(extraction: "Extraction") -> dict[str, Any]:
+def with_probe_neighbors(extraction: "Extraction", contract: "Contract") -> dict[str, Any]:
     """Return an extraction's provenance with the agreement of its probes' neighbors."""
-    contract = extraction.contract
     neighbors = probe_neighbors(contract)
-    return {**extraction.provenance(), "contract": _with_neighbors(contract, neighbors)}
+    return {**extraction.provenance(contract), "contract": _with_neighbors(contract, neighbors)}
 
 
 def _with_neighbors(contract: "Contract", neighbors: ProbeNeighbors | None) -> dict[str, Any]:

@@ -6,8 +6,9 @@ parentheses separate nothing.
 
 import re
 
-from isodepth.errors import ParameterError, listed, nearest_names
+from isodepth.errors import ParameterError, UnknownNameError, listed, nearest_names
 
+IMPORTED = "imported("
 _NUMBER = re.compile(r"[0-9]{1,15}")
 _OPTION = re.compile(r"\s*([a-z_]+)\s*=(.*)", re.DOTALL)
 
@@ -28,6 +29,29 @@ def split_arguments(inside: str) -> list[str]:
             depth += (character == "(") - (character == ")")
         parts[-1] += character
     return parts if inside.strip() else []
+
+
+def imported_name(written: str) -> str | None:
+    """Return what stands in ``imported(...)``, by which a study names imported readings; else None.
+
+    Examples
+    --------
+    >>> imported_name("imported(gemma-2b (bfloat16))")
+    'gemma-2b (bfloat16)'
+    """
+    text = written.strip()
+    if not (text.startswith(IMPORTED) and text.endswith(")")):
+        return None
+    return text.removeprefix(IMPORTED)[:-1].strip() or None
+
+
+def refuse_imported(written: object, what: str) -> None:
+    """Raise `UnknownNameError` where imported readings are named and a model or texts are wanted."""
+    if isinstance(written, str) and imported_name(written) is not None:
+        raise UnknownNameError(
+            f"{written} stands for imported readings, and there is no {what} to read",
+            hint="imported readings are taken by 'isodepth run STUDY --imported' alone.",
+        )
 
 
 def unquoted(value: str) -> str:

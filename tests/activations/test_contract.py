@@ -1,6 +1,7 @@
 """The contract: right on ordinary models, and it finds what it is there to find."""
 
 import json
+import threading
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,18 +16,12 @@ from hypothesis import strategies as st
 
 import tiny_models
 from isodepth import Model, TextSet, as_model, extract, load_model
-from isodepth.activations import ExtractionOptions, prepare_extraction
+from isodepth.activations import ExtractionOptions, extract_all, prepare_extraction
 from isodepth.activations.batching import BATCHINGS
 from isodepth.activations.capture import BlockReader, Reading
-from isodepth.activations.contract import (
-    MOST_MIDDLE_TOKENS,
-    MOST_PROBE_TOKENS,
-    BatchingWarning,
-    Contract,
-    check_contract,
-    probe_texts,
-)
+from isodepth.activations.contract import BatchingWarning, Contract, check_contracts
 from isodepth.activations.encoding import EncodedTexts, encode_texts
+from isodepth.activations.probes import MOST_MIDDLE_TOKENS, MOST_PROBE_TOKENS, probe_texts
 from isodepth.activations.residual_stream import HiddenStatesWarning, relative_difference
 from isodepth.errors import ActivationsError, IsodepthError, ModelError
 from tiny_models import largest_relative_difference
@@ -46,7 +41,8 @@ def encoded_for(model: Model, texts: list[str] = TEXTS) -> EncodedTexts:
 
 
 def contract_of(model: Model, pooling: str | int = "last") -> Contract:
-    return check_contract(model, encoded_for(model), pooling=pooling)
+    (contract,) = check_contracts(model, encoded_for(model), [Reading("block", pooling)])
+    return contract
 
 
 def one_at_a_time(model: Model, texts: list[str], pooling: str = "last") -> np.ndarray:
@@ -195,7 +191,7 @@ def test_a_model_that_cannot_be_batched_is_read_so_that_it_need_not_be(
     leak(model)
     shapes: list[tuple[int, ...]] = []
     with pytest.warns(BatchingWarning) as caught:
-        extraction = prepare_extraction(
+        (extraction,) = prepare_extraction(
             model, TextSet.of(FEW), ExtractionOptions(pooling=pooling), token_budget=67
         )
     (warning,) = caught
@@ -222,7 +218,7 @@ def test_a_model_that_cannot_be_batched_is_read_so_that_it_need_not_be(
         np.testing.assert_array_equal(found, np.concatenate(alone, axis=1))
 
     said = str(warning.message)
-    contract = extraction.provenance()["contract"]
+    contract = extraction.provenance(*extraction.contracts)["contract"]
     what = {"equal-length": "padding", "single": "batching"}[batching]
     assert said == (
         f"tiny-llama (LlamaModel): {what} changes the activations (relative difference "
@@ -516,27 +512,66 @@ def test_relative_difference_is_the_distance_over_the_norm(rng: np.random.Genera
     assert float(relative_difference(zero[0], zero[0])) == 0  # a single vector
 
 
-def test_what_else_the_run_reads_is_measured_in_batches_too(llama_folder: Path) -> None:
+@pytest.fixture
+def leaking(llama_folder: Path) -> Model:
+    """A model one of whose parts changes with the batch, which its block takes back."""
     model = load_model(llama_folder)
-
-    leaked: list[torch.Tensor | float] = []
+    leaked = threading.local()
 
     def leak(module: torch.nn.Module, inputs: Any, output: torch.Tensor) -> torch.Tensor:
         is_proof = output.shape[:2] == (2, 5)  # not yet of a batch
-        leaked[:] = [0.0 if is_proof else 0.1 * (output.shape[0] - 1) * output]
-        return output + leaked[0]
+        leaked.now = 0.0 if is_proof else 0.1 * (output.shape[0] - 1) * output
+        return output + leaked.now
 
     # the block takes it back, so that its own output tells nothing
     model.blocks[2].mlp.register_forward_hook(leak)
-    model.blocks[2].register_forward_hook(lambda module, inputs, output: output - leaked[0])
+    model.blocks[2].register_forward_hook(lambda module, inputs, output: output - leaked.now)
+    return model
+
+
+def test_what_else_the_run_reads_is_measured_in_batches_too(leaking: Model) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        plain = prepare_extraction(model, TextSet.of(TEXTS), ExtractionOptions())
-    assert plain.contract.batching == "padded"
-    with pytest.warns(BatchingWarning):
-        found = prepare_extraction(model, TextSet.of(TEXTS), ExtractionOptions(capture="mlp"))
-    assert found.contract.batching == "single"
-    assert found.contract.single.shape[0] == model.n_layers
+        (plain,) = prepare_extraction(leaking, TextSet.of(TEXTS), ExtractionOptions())
+    assert plain.batching == "padded"
+    with pytest.warns(BatchingWarning, match="batching changes the activations \\(relative"):
+        (found,) = prepare_extraction(leaking, TextSet.of(TEXTS), ExtractionOptions(capture="mlp"))
+    assert found.batching == "single"
+    assert found.contracts[0].single.shape[0] == leaking.n_layers
+
+
+def test_how_one_thing_is_read_does_not_depend_on_what_else_is(leaking: Model) -> None:
+    texts = TextSet.of(TEXTS)
+    captures = ["block", "mlp", "attention"]
+    poolings: list[str | int] = ["last", "mean", -2]
+    wanted = [
+        ExtractionOptions(capture=capture, pooling=pooling)
+        for capture in captures
+        for pooling in poolings
+    ]
+    with pytest.warns(BatchingWarning, match="batching changes the activations of mlp") as caught:
+        passes = prepare_extraction(leaking, texts, wanted)
+    assert len(caught) == 1
+    assert [one.batching for one in passes] == ["padded", "single"]
+    assert {options.capture for options in passes[1].options} == {"mlp"}
+    together = {
+        options: contract
+        for one in passes
+        for options, contract in zip(one.options, one.contracts, strict=True)
+    }
+    assert together.keys() == set(wanted)
+    measured = ("batching", "batched_against_single", "padded_against_single", "rounding", "tolerance")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", BatchingWarning)
+        every = extract_all(leaking, texts, captures=captures, poolings=poolings)
+        for options in wanted:
+            (alone,) = prepare_extraction(leaking, texts, options)
+            for name in measured:
+                assert getattr(alone.contracts[0], name) == getattr(together[options], name), name
+            expected = extract(leaking, texts, capture=options.capture, pooling=options.pooling)
+            np.testing.assert_array_equal(
+                every[options.capture, options.pooling].values, expected.values
+            )
 
 
 def test_two_threads_may_read_with_one_model_object(llama_folder: Path) -> None:

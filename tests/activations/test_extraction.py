@@ -99,7 +99,7 @@ def test_batched_equals_single_for_any_lengths_and_budget(
 ) -> None:
     model = shared_models[name]  # the sliding window of "gemma" is shorter than most texts
     texts = TextSet.of(tiny_models.texts_of(lengths, seed=sum(lengths)))
-    extraction = prepare_extraction(
+    (extraction,) = prepare_extraction(
         model, texts, ExtractionOptions(pooling=pooling), token_budget=token_budget
     )
     with BlockReader(model, [Reading("block", pooling)]) as reader:
@@ -183,7 +183,7 @@ def test_progress_counts_real_tokens_up_to_their_number(llama_folder: Path) -> N
 
 
 def test_only_batches_with_missing_rows_are_read_and_whole(llama_folder: Path) -> None:
-    extraction = prepare_extraction(
+    (extraction,) = prepare_extraction(
         load_model(llama_folder), TextSet.of(TEXTS), ExtractionOptions(), token_budget=67
     )
     every = {tuple(rows.tolist()): values for rows, (values,) in extraction.batches()}
@@ -311,7 +311,7 @@ def test_leaving_the_batches_early_restores_threads_and_removes_hooks(
 ) -> None:
     model = load_model(llama_folder)
     threads(2)
-    extraction = prepare_extraction(model, TextSet.of(TEXTS), ExtractionOptions(), token_budget=23)
+    (extraction,) = prepare_extraction(model, TextSet.of(TEXTS), ExtractionOptions(), token_budget=23)
     hooks = hooks_of(model)
     batches = extraction.batches()
     next(batches)
@@ -323,7 +323,7 @@ def test_leaving_the_batches_early_restores_threads_and_removes_hooks(
 
 def test_no_hidden_states_stay_alive_while_many_batches_are_read(llama_folder: Path) -> None:
     model = load_model(llama_folder)
-    extraction = prepare_extraction(model, TextSet.of(TEXTS), ExtractionOptions(), token_budget=23)
+    (extraction,) = prepare_extraction(model, TextSet.of(TEXTS), ExtractionOptions(), token_budget=23)
     hidden: list[weakref.ref[torch.Tensor]] = []
 
     def remember(module: torch.nn.Module, inputs: Any, output: Any) -> None:
@@ -348,7 +348,7 @@ def test_only_a_few_batches_are_read_ahead_of_a_slow_consumer(
 ) -> None:
     threads(2)
     model = load_model(llama_folder)
-    extraction = prepare_extraction(model, TextSet.of(TEXTS), ExtractionOptions(), token_budget=1)
+    (extraction,) = prepare_extraction(model, TextSet.of(TEXTS), ExtractionOptions(), token_budget=1)
     n_read = 0
 
     def count(*_: Any) -> None:
@@ -437,7 +437,7 @@ def test_all_captures_and_poolings_cost_one_forward_pass_a_batch(llama_folder: P
             for capture in captures
             for pooling in poolings
         ]
-        extraction = prepare_extraction(model, TextSet.of(TEXTS), options, token_budget=67)
+        (extraction,) = prepare_extraction(model, TextSet.of(TEXTS), options, token_budget=67)
         shapes: list[tuple[int, ...]] = []
         handle = model.body.register_forward_pre_hook(
             lambda module, inputs, named, seen=shapes: seen.append(tuple(named["input_ids"].shape)),
@@ -479,12 +479,12 @@ def test_a_resumed_run_reads_the_same_batches_with_all_that_is_wanted(llama_fold
     model = load_model(llama_folder)
     options = [ExtractionOptions(), ExtractionOptions(capture="mlp", pooling="mean")]
     texts = TextSet.of([*TEXTS, TEXTS[0], TEXTS[4]])
-    extraction = prepare_extraction(model, texts, options, token_budget=67)
+    (extraction,) = prepare_extraction(model, texts, options, token_budget=67)
     every = {tuple(rows.tolist()): values for rows, values in extraction.batches()}
     assert len(every) > 4
     stopped = list(every)[:2]
     missing = np.array([row for rows in every if rows not in stopped for row in rows])
-    resumed = prepare_extraction(load_model(llama_folder), texts, options, token_budget=67)
+    (resumed,) = prepare_extraction(load_model(llama_folder), texts, options, token_budget=67)
     rest = {tuple(rows.tolist()): values for rows, values in resumed.batches(missing=missing)}
     assert rest.keys() == every.keys() - set(stopped)
     for rows, values in rest.items():
@@ -500,7 +500,9 @@ def test_a_resumed_run_of_a_model_that_cannot_be_padded_reads_the_same_batches_t
         lambda module, inputs, output: output + 0.1 * (output.shape[0] - 1)
     )
     with pytest.warns(BatchingWarning):
-        extraction = prepare_extraction(model, TextSet.of(TEXTS), ExtractionOptions(), token_budget=67)
+        (extraction,) = prepare_extraction(
+            model, TextSet.of(TEXTS), ExtractionOptions(), token_budget=67
+        )
     every = {tuple(rows.tolist()): values for rows, (values,) in extraction.batches()}
     assert len(every) == len(TEXTS)
     missing = np.array([7, 2], dtype=np.int64)

@@ -196,7 +196,7 @@ def test_a_whole_run_says_once_that_batches_are_halved_and_gives_the_same_values
     threads: int, model: Model
 ) -> None:
     options = [ExtractionOptions(), ExtractionOptions(capture="attention", pooling="mean")]
-    extraction = prepare_extraction(model, TextSet.of(TEXTS), options, token_budget=211)
+    (extraction,) = prepare_extraction(model, TextSet.of(TEXTS), options, token_budget=211)
     expected = {tuple(rows.tolist()): values for rows, values in extraction.batches()}
     memory = scarce(model, 62)
     with pytest.warns(HalvedBatchWarning) as caught:
@@ -211,7 +211,7 @@ def test_a_whole_run_says_once_that_batches_are_halved_and_gives_the_same_values
 
 
 def test_a_text_that_does_not_fit_ends_the_run_and_leaves_no_hooks(model: Model) -> None:
-    extraction = prepare_extraction(model, TextSet.of(TEXTS), ExtractionOptions(), token_budget=1)
+    (extraction,) = prepare_extraction(model, TextSet.of(TEXTS), ExtractionOptions(), token_budget=1)
     hooks = [len(block._forward_hooks) for block in model.blocks]
     scarce(model, 61)
     with pytest.raises(ActivationsError, match="a text of 62 tokens does not fit in memory"):

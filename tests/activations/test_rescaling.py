@@ -154,7 +154,7 @@ def test_the_order_of_texts_and_what_was_read_before_change_nothing(
 
 def test_short_texts_still_share_batches_and_long_ones_only_those_of_one_length(made: Made) -> None:
     model = fresh_model(made[0])
-    extraction = prepare_extraction(model, TextSet.of(TEXTS), ExtractionOptions(), token_budget=9001)
+    (extraction,) = prepare_extraction(model, TextSet.of(TEXTS), ExtractionOptions(), token_budget=9001)
     batches = [sorted(LENGTHS[row] + 1 for row in rows) for rows, _ in extraction.batches()]
     short = sorted(length + 1 for length in LENGTHS if length + 1 <= ORIGINAL)
     assert sorted(batches) == sorted([short, [30], [31, 31], [41, 41, 41], [53], [61]])
@@ -162,7 +162,7 @@ def test_short_texts_still_share_batches_and_long_ones_only_those_of_one_length(
 
 def test_a_resumed_run_reads_what_an_unbroken_one_does(made: Made) -> None:
     make, expected = made
-    extraction = prepare_extraction(
+    (extraction,) = prepare_extraction(
         fresh_model(make), TextSet.of(TEXTS), ExtractionOptions(), token_budget=97
     )
     for row in (1, 0, 3, 13, 10):

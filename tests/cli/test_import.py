@@ -10,7 +10,7 @@ import pytest
 from isodepth.cli.import_ import import_command
 from isodepth.cli.store import store_command
 from isodepth.errors import ParameterError
-from isodepth.interchange import imported_readings
+from isodepth.interchange import imported_readings, write_bundles
 from isodepth.pipeline.run import run_study
 from isodepth.results import load_results
 from isodepth.store import Store
@@ -56,6 +56,9 @@ def test_published_neighbors_are_imported_and_known_the_second_time(
         "note: gemma-2b has 18 layers in the catalogue, and 2 here.",
         "owner/new on web-text as chat: 2 layers, 13 texts, 7 neighbors, capture final_norm, pooling "
         "last; it was not there before.",
+        "note: 'isodepth run STUDY --imported' takes imported readings, and runs no model. In a study: "
+        'models = ["imported(gemma-2b)"], texts = ["imported(web-text)"], captures = ["final_norm"] (the '
+        "first of them).",
     ]
     assert [one.k for one in imported_readings(Store(store))] == [7, 7]
     _, out, _ = imports("neighbors", published, "--keep", 7, "--store", store)
@@ -102,6 +105,10 @@ def test_activations_become_a_reading_of_sampled_texts(imports: Import, tmp_path
         "gemma-2b on mine.txt: 2 layers, 7 texts, 6 neighbors, capture mlp, pooling -2; it was not there "
         "before.\n"
     )
+    assert out.endswith(
+        'models = ["imported(gemma-2b)"], texts = ["imported(mine.txt)"], captures = ["mlp"], '
+        "poolings = [-2].\n"
+    )
     (reading,) = imported_readings(Store())
     assert (reading.options.pooling, reading.model_repository) == (-2, "google/gemma-2b")
     with pytest.raises(ParameterError, match="has activations of 7 texts; mine.txt has 13"):
@@ -133,6 +140,65 @@ def test_bundles_go_from_one_store_to_another(imports: Import, published: Path, 
             one.neighbors(Store(tmp_path / "one")).ids[:, :, :5],
             other.neighbors(Store(tmp_path / "other")).ids,
         )
+
+
+def test_a_study_takes_what_the_import_says(imports: Import, tmp_path: Path) -> None:
+    texts = tmp_path / "mine.txt"
+    texts.write_text("".join(f"{text}\n" for text in TEXTS))
+    rng = np.random.default_rng(3)
+    said = []
+    for name, chat in (("one", ()), ("two", ()), ("two", ("--chat",))):
+        np.save(tmp_path / "a.npy", rng.normal(size=(N_LAYERS, N_TEXTS, N_UNITS)))
+        arguments = ("activations", tmp_path / "a.npy", "--texts", texts, "--model", name, *chat)
+        _, out, _ = imports(*arguments, "--max-tokens", 5)
+        said.append(out.split("In a study: ")[1].removesuffix(".\n"))
+    keys = said[2].split(", ")
+    assert keys == [
+        'models = ["imported(two)"]',
+        'texts = ["imported(mine.txt)"]',
+        'also_as_chat = ["imported(two)"]',
+        "max_tokens = 5",
+    ]
+    path = tmp_path / "study.toml"
+    path.write_text("\n".join([*keys, "ks = [3]"]))
+    results = run_study(path, tmp_path / "out", imported=True)
+    assert results.missing == ()
+    assert results.matrices("mine.txt", k=3).left == ("two", "two as chat")
+
+
+def test_a_bundle_may_get_another_name(imports: Import, published: Path, tmp_path: Path) -> None:
+    imports("neighbors", published, "--store", tmp_path / "one")
+    paths = write_bundles(Store(tmp_path / "one"), tmp_path / "out", k=5).paths
+    _, out, _ = imports("bundle", paths[0], "--model", "mine", "--texts", "ours")
+    assert out.startswith("mine on ours: 2 layers")
+    (reading,) = imported_readings(Store())
+    assert (reading.model, reading.texts) == ("mine", "ours")
+    with pytest.raises(ParameterError) as caught:
+        imports("bundle", *paths, "--model", "mine")
+    assert caught.value.message == "--model names the model of one file; got 2 files"
+
+
+def test_matrices_take_no_ones_place_without_a_word(imports: Import, tmp_path: Path) -> None:
+    tables = []
+    for texts in ("news", "wiki"):
+        table = tmp_path / f"{texts}.csv"
+        header = "left,right,left_layer,right_layer,similarity"
+        table.write_text(f"{header}\na,a,1,1,1\na,b,1,1,0.5\nb,b,1,1,1\n")
+        tables.append(table)
+    common = ("--n-texts", 13, "-k", 3, "--out", tmp_path / "out")
+    imports("matrices", tables[0], *common)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    with pytest.raises(ParameterError) as caught:
+        imports("matrices", tables[1], *common)
+    assert caught.value.message == (
+        f"{tmp_path / 'out'} holds results already, which these would replace"
+    )
+    assert caught.value.hint == "give all files in one command, or another folder, or --replace."
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+    imports("matrices", tables[1], *common, "--replace")
+    assert load_results(tmp_path / "out").set_names == ("wiki",)
+    imports("matrices", *tables, *common, "--replace")
+    assert load_results(tmp_path / "out").set_names == ("news", "wiki")
 
 
 def test_matrices_become_results(imports: Import, shared: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """`isodepth run` and `isodepth status`: what they print, log and leave, on terminals and elsewhere."""
 
 import contextlib
+import errno
 import io
 import logging
 import os
@@ -23,7 +24,7 @@ from isodepth.cli.run import results_folder
 from isodepth.cli.run_log import logging_to
 from isodepth.cli.study_display import StudyDisplay
 from isodepth.engines import Outcome, Task
-from isodepth.errors import IsodepthWarning, ModelError
+from isodepth.errors import IsodepthWarning, ModelError, StoreError
 from isodepth.interchange import keep_reading, published_files, read_published_neighbors
 from isodepth.results import load_results
 from isodepth.store import Store
@@ -324,6 +325,18 @@ def test_what_fails_is_said_with_reason_and_hint_and_status_1(run: Run, here: Pa
     assert status == 0, errors
 
 
+def test_in_a_process_of_its_own_a_plan_says_each_thing_once(here: Path) -> None:
+    study = STUDY.replace(
+        'texts = ["./red.txt",', 'texts = [{texts = "./blue.txt", n = 97}, "./red.txt",'
+    )
+    (here / "study.toml").write_text(study)
+    command = [sys.executable, "-m", "isodepth", "run", "study.toml", "--plan"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    lines = done.stderr.splitlines()
+    assert [line.split(": ")[0] for line in lines] == ["cannot be had", "hint"]
+    assert not (here / "results").exists()
+
+
 def test_a_table_of_one_model_has_no_header_without_rows(run: Run, here: Path) -> None:
     (here / "one.toml").write_text('models = "./tiny-two"\ntexts = "./red.txt"\nn = 31\nks = [3]\n')
     status, output, _ = run("run", "one.toml")
@@ -369,6 +382,84 @@ def test_what_cannot_be_is_refused_before_anything_is_done(
     assert said in errors
     assert "Traceback" not in errors
     assert sorted(here.rglob("*")) == before
+
+
+def test_a_folder_with_imported_matrices_is_left_as_it_is(run: Run, here: Path) -> None:
+    rows = ["left,right,left_layer,right_layer,similarity"]
+    rows += [f"a,b,{i},{j},0.{i}{j}" for i in (1, 2) for j in (1, 2, 3)]
+    (here / "news.csv").write_text("\n".join(rows) + "\n")
+    imported = ["import", "matrices", "news.csv", "--n-texts", "31", "-k", "3", "--out", "study"]
+    status, _, errors = run(*imported)
+    assert status == 0, errors
+    before = sorted(here.rglob("*"))
+    for study in ("study.toml", "other.toml"):  # also where it has the same name
+        (here / study).write_text(STUDY)
+        status, output, errors = run("run", study, "--out", "study")
+        (here / "other.toml").unlink(missing_ok=True)
+        assert status == 1
+        assert errors.splitlines() == [
+            f"error: study holds the imported results 'study', which those of {study[:-5]!r} would "
+            "replace",
+            "hint: choose another folder with --out, or remove that one.",
+        ]
+        assert output == ""
+        assert sorted(here.rglob("*")) == before
+
+
+def test_a_log_that_cannot_be_opened_is_told_before_any_work(run: Run, here: Path) -> None:
+    (here / "out" / "run.log").mkdir(parents=True)
+    status, _, errors = run("run", "study.toml", "--out", "out", "--store", "kept")
+    assert status == 1
+    assert errors.splitlines()[0] == (
+        "error: a file stands where a folder is needed, or the reverse: "
+        f"{(here / 'out' / 'run.log').resolve()}"
+    )
+    assert errors.splitlines()[1].startswith("hint: choose another folder with --out")
+    assert len(errors.splitlines()) == 2
+    assert not (here / "kept").exists()
+
+
+def test_a_log_that_is_no_file_at_all_is_told_with_the_systems_word(tmp_path: Path) -> None:
+    (tmp_path / "run.log").symlink_to("run.log")  # to itself
+
+    def begun() -> None:
+        with logging_to(tmp_path / "run.log") as begin:
+            begin()
+
+    with pytest.raises(StoreError) as caught:
+        begun()
+    assert caught.value.message.startswith(f"the log {tmp_path / 'run.log'} cannot be written: ")
+    assert "symbolic links" in caught.value.message
+    assert caught.value.hint == "choose another folder with --out, or remove what stands there."
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is full is Linux's")
+def test_a_log_that_fails_is_told_once_and_the_run_goes_on(run: Run, there: Path) -> None:
+    (there / "out").mkdir()
+    (there / "out" / "run.log").symlink_to("/dev/full")
+    status, output, errors = run("run", "study.toml", "--out", "out", "--store", "kept")
+    assert status == 0
+    assert errors.splitlines() == [
+        "warning: the log out/run.log cannot be written: [Errno 28] No space left on device. The run "
+        "goes on without it."
+    ]
+    assert "Results: out" in output
+    assert load_results(there / "out").set_names == ("red.txt", "pair")
+
+
+def test_a_log_that_fails_when_it_is_closed_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(self: logging.FileHandler) -> None:
+        logging.StreamHandler.close(self)
+        self.stream.close()
+        raise OSError(errno.EIO, "input/output error")
+
+    monkeypatch.setattr(logging.FileHandler, "close", fails)
+    with logging_to(tmp_path / "run.log") as begin:
+        begin()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"warning: the log {tmp_path / 'run.log'} cannot be written: ")
 
 
 def test_an_interrupt_is_told_and_logged(run: Run, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,9 +11,9 @@ import pytest
 
 from isodepth.cli import cli
 from isodepth.cli.store import store_command
-from isodepth.stages import STAGE_VERSIONS
+from isodepth.stages import STAGE_VERSIONS, versions_up_to
 from isodepth.store import ARRAYS, DamagedArtifactWarning, RemoteStore, Store, content_key
-from tiny_stores import KEY, OTHER_KEY, SHAPE, STAGE, begun, flip_byte, write_rows
+from tiny_stores import KEY, OTHER_KEY, SHAPE, STAGE, flip_byte, write_rows
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -31,7 +31,7 @@ def store(rng: np.random.Generator) -> Store:
         "model": "tiny [mean]",
         "texts": "news",
         "k": 13,
-        "versions": {"activations": 2, "neighbors": 1},
+        "versions": versions_up_to("neighbors"),
     }
     store.write(STAGE, f"{KEY}-k13", arrays={"ids": np.arange(2000)}, manifest=manifest)
     matrix = {"left": "tiny", "right": "small", "k": 5, "versions": {"affinities": 10**6}}
@@ -43,7 +43,9 @@ def store(rng: np.random.Generator) -> Store:
         arrays={"values": np.zeros((3, 5))},
         manifest={"readers": readers, "left": ["x"], "k": 5, "versions": {"affinities": 10**6}},
     )
-    write_rows(begun(store), rng.standard_normal(SHAPE).astype(np.float32), [4, 2])
+    manifest = {"versions": versions_up_to("activations")}
+    array = store.begin("activations", KEY, shape=SHAPE, manifest=manifest)
+    write_rows(array, rng.standard_normal(SHAPE).astype(np.float32), [4, 2])
     return store
 
 
@@ -143,20 +145,48 @@ def test_what_can_go_is_listed_and_removed_only_when_agreed(
 def test_results_of_older_versions_go_without_asking_when_told_so(
     run: Run, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(STAGE_VERSIONS, "neighbors", 2)
+    before = STAGE_VERSIONS["neighbors"]
+    monkeypatch.setitem(STAGE_VERSIONS, "neighbors", before + 1)
     status, said, _ = run("store", "gc", "--yes")
     assert status == 0
     assert f"{STAGE}/{KEY}-k13" in said.replace("\n", "")
-    assert "of version 1 of neighbors, now 2" in said
+    assert f"of version {before} of neighbors, now {before + 1}" in said
     assert said.endswith("Removed 1 of 1; 16 kB freed.\n")
     assert store.keys(STAGE) == []
     assert store.keys("affinity") == [OTHER_KEY]
 
 
+def test_neighbors_that_name_no_versions_are_of_older_code(run: Run, store: Store) -> None:
+    # manifests began to name versions when that of activations, which is in the keys, was 2
+    assert STAGE_VERSIONS["activations"] > 2
+    store.write(STAGE, f"{OTHER_KEY}-k5", arrays={"ids": np.arange(5)}, manifest={"version": 1})
+    status, said, _ = run("store", "gc", "--yes")
+    assert status == 0
+    assert "of an unknown older version of neighbors" in said
+    assert store.keys(STAGE) == [f"{KEY}-k13"]
+
+
+def test_what_a_study_does_not_need_stays_while_another_one_runs(
+    run: Run, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("isodepth.cli.store._needed", lambda *studies: set())
+    with store.running():
+        status, said, problems = run("store", "gc", "--yes", "--keep-only", "small.toml")
+        assert (status, said) == (1, "")
+        assert problems == (
+            f"error: what is needed in {store.root} is not known while 1 run uses it. Nothing was "
+            "removed.\nhint: wait until nothing runs, or use gc without --keep-only.\n"
+        )
+        assert run("store", "gc") == (0, "Nothing can go.\n", "")
+    status, said, _ = run("store", "gc", "--yes", "--keep-only", "small.toml")
+    assert (status, said.splitlines()[-1][:15]) == (0, "Removed 3 of 3;")
+
+
 def test_a_remote_store_is_listed_verified_and_its_copies_go(run: Run, tmp_path: Path) -> None:
     address = (tmp_path / "bucket").as_uri()
     store = RemoteStore(address)
-    store.write(STAGE, KEY, arrays={"ids": np.arange(2000)}, manifest={"model": "tiny"})
+    manifest = {"model": "tiny", "versions": versions_up_to("neighbors")}
+    store.write(STAGE, KEY, arrays={"ids": np.arange(2000)}, manifest=manifest)
     for _ in range(2):
         status, said, _ = run("store", "ls", "--store", address)
         assert (status, said.splitlines()[0]) == (0, address)

@@ -137,8 +137,8 @@ def layers_by_isodepth(model: Model, ids: np.ndarray, capture: str = "block") ->
 
 def prepared(
     tiny: Tiny, captures: Sequence[str] = ("block",), poolings: Sequence[str | int] | None = None
-) -> Extraction:
-    """Return an extraction of a model from the suite's texts, all in one batch."""
+) -> tuple[Extraction, ...]:
+    """Return the passes of an extraction of a model from the suite's texts, each in one batch."""
     chosen = poolings or ["last" if tiny.model.is_causal else "mean"]
     options = [ExtractionOptions(capture=one, pooling=other) for one in captures for other in chosen]
     return prepare_extraction(tiny.model, TEXTS, options, token_budget=MOST_TOKENS)
@@ -149,7 +149,8 @@ def measured(name: str) -> tuple[Contract, tuple[str, ...]]:
     """Return what isodepth measures of an architecture, and the warnings that it gives."""
     with warnings.catch_warnings(record=True) as given, quietly():
         warnings.simplefilter("always")
-        contract = prepared(tiny(name)).contract
+        (extraction,) = prepared(tiny(name))
+    (contract,) = extraction.contracts
     return contract, tuple(f"{one.category.__name__}: {one.message}" for one in given)
 
 

@@ -1,5 +1,7 @@
 """The engine of one machine: order, failures, work that another run is at."""
 
+import gc
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -59,6 +61,76 @@ def test_a_task_that_fails_is_told_with_its_error_and_the_others_go_on(error: Ex
     first, second = run(task("bad", fail), task("good", lambda *_: True))
     assert (first.task.label, first.error) == ("bad", error)
     assert (second.task.label, second.error) == ("good", None)
+
+
+class Held:
+    """What a task holds while it works."""
+
+
+def fails_directly() -> None:
+    raise ModelError("broken")
+
+
+def fails_because() -> None:
+    try:
+        fails_directly()
+    except ModelError as error:
+        raise ValueError("odd") from error
+
+
+def fails_while_it_mends() -> None:
+    try:
+        fails_because()
+    except ValueError:
+        _ = {}["layer"]
+
+
+def fails_in_many_ways() -> None:
+    errors: list[Exception] = []
+    for fail in (fails_directly, fails_while_it_mends):
+        try:
+            fail()
+        except (ModelError, KeyError) as error:
+            errors.append(error)
+    raise ExceptionGroup("two threads", errors)
+
+
+@pytest.mark.parametrize("wait", [False, True])
+@pytest.mark.parametrize(
+    "fail", [fails_directly, fails_because, fails_while_it_mends, fails_in_many_ways]
+)
+def test_nothing_that_a_task_held_when_it_failed_is_kept_while_the_next_one_runs(
+    fail: Callable[[], None], wait: bool
+) -> None:
+    held: list[weakref.ref[Held]] = []
+    left: list[bool] = []
+
+    def work(progress: Progress, is_waiting: bool) -> bool:
+        if is_waiting is not wait:
+            return False
+        left.extend(one() is not None for one in held)
+        mine = Held()
+        held.append(weakref.ref(mine))
+        fail()
+        return True
+
+    gc.collect()
+    gc.disable()
+    try:
+        outcomes = run(task("first", work), task("second", work))  # all of them are kept
+    finally:
+        gc.enable()
+    assert left == [False]
+    assert [one() for one in held] == [None, None]
+    for outcome in outcomes:
+        assert outcome.error.__traceback__ is None
+        assert outcome.trace.rstrip().split("\n")[0].strip().endswith("(most recent call last):")
+        assert f"in {fail.__name__}" in outcome.trace
+
+
+def test_a_task_that_is_done_has_no_trace() -> None:
+    (outcome,) = run(task("good", lambda *_: True))
+    assert outcome.trace == ""
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])

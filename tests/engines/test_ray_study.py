@@ -12,7 +12,7 @@ import pytest
 
 import tiny_models
 from engines.processes import is_alive, ray_processes, wait_until
-from isodepth.engines import ray_cluster
+from isodepth.engines import Outcome, ray_cluster
 from isodepth.engines.ray import RayEngine
 from isodepth.pipeline import plan_study, run_study
 from isodepth.pipeline.plan import StudyPlan
@@ -123,13 +123,19 @@ def test_a_study_survives_a_worker_and_a_node_and_gives_the_bytes_of_one_machine
     trouble = Trouble(plan, store, lambda: cluster.remove_node(node, allow_graceful=False))
     trouble.start()
     outcomes = []
+    n_running = set()
+
+    def ended(outcome: Outcome) -> None:
+        outcomes.append(outcome)
+        n_running.add(store.n_running())
+
     with caplog.at_level(logging.WARNING, logger="isodepth"):
         there = run_study(
             plan,
             tmp_path / "there",
             store=store,
             engine=RayEngine(cluster.address),
-            report=outcomes.append,
+            report=ended,
         )
     trouble.ends.set()
     trouble.join(timeout=30)
@@ -138,6 +144,7 @@ def test_a_study_survives_a_worker_and_a_node_and_gives_the_bytes_of_one_machine
     assert "worker lost" in caplog.text
     assert not there.missing
     assert all(outcome.error is None for outcome in outcomes)
+    assert (n_running, store.n_running()) == ({1}, 0)  # the driver marks the store, no worker does
     assert len(outcomes) == 4 + 4  # readings; two captures on each text set
     files = result_files(tmp_path / "here")
     assert len(files) == 5

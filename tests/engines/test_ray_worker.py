@@ -13,7 +13,13 @@ import pytest
 
 import isodepth
 from isodepth.engines.ray_worker import Board, ClusterError, Ended, Order, Reporter, ended
-from isodepth.errors import IsodepthError, IsodepthWarning, MissingPackageError, ParameterError
+from isodepth.errors import (
+    IsodepthError,
+    IsodepthWarning,
+    MissingPackageError,
+    ParameterError,
+    StoreError,
+)
 from isodepth.store import DamagedArtifactWarning
 
 HINT = "install the same isodepth, with the same extras, on all nodes of the cluster."
@@ -199,6 +205,22 @@ def test_every_error_and_warning_of_isodepth_travels_whole():
     for kind in subclasses(IsodepthWarning) | {DamagedArtifactWarning}:
         copy = pickle.loads(pickle.dumps(kind("what")))
         assert (type(copy), str(copy)) == (kind, "what")
+
+
+@pytest.mark.parametrize(
+    ("cause", "expected"), [(OSError(28, "full"), True), (ValueError("odd"), False), (None, False)]
+)
+def test_that_the_system_refused_something_travels_although_its_cause_does_not(cause, expected):
+    def raised():
+        raise StoreError("no space left", hint="free some.") from cause
+
+    with pytest.raises(StoreError) as caught:
+        raised()
+    assert caught.value.is_systemic is expected
+    copy = pickle.loads(pickle.dumps(caught.value))
+    for one in (copy, pickle.loads(pickle.dumps(copy))):
+        assert one.__cause__ is None
+        assert (one.is_systemic, one.message, one.hint) == (expected, "no space left", "free some.")
 
 
 def test_importing_the_engine_loads_neither_ray_nor_torch():

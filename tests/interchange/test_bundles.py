@@ -11,7 +11,7 @@ import safetensors.numpy
 import tiny_models
 from isodepth import TextSet, compare
 from isodepth.activations import ExtractionOptions
-from isodepth.errors import ParameterError, UnknownNameError
+from isodepth.errors import ParameterError, StoreError, UnknownNameError
 from isodepth.interchange import (
     ForeignReading,
     imported_readings,
@@ -23,7 +23,7 @@ from isodepth.interchange import (
 from isodepth.interchange.sharing import shared_model_name, shared_provenance, shared_texts_name
 from isodepth.neighbors import Neighbors
 from isodepth.stages import STAGE_VERSIONS
-from isodepth.store import Store
+from isodepth.store import DamagedArtifactWarning, Store
 from published_form import neighbor_lists
 
 N_TEXTS, N_LAYERS, K = 17, 3, 7
@@ -54,6 +54,7 @@ def stored(store: Store, ids: np.ndarray, *, key: str = "a" * 32, **changes: Any
         "options": ExtractionOptions().as_dict(),
         "metric": "cosine",
         "k": ids.shape[2],
+        "versions": dict(STAGE_VERSIONS),
         "provenance": PROVENANCE,
         **changes,
     }
@@ -148,6 +149,7 @@ def test_only_what_is_safe_to_share_is_in_the_file(store: Store, tmp_path: Path)
         "k": K,
         "n_texts": N_TEXTS,
         "n_layers": N_LAYERS,
+        "versions": dict(STAGE_VERSIONS),
         "provenance": {
             "source": "folder",
             "architecture": "LlamaModel",
@@ -200,6 +202,63 @@ def test_what_older_code_computed_is_left_out(store: Store, tmp_path: Path) -> N
     (path,) = written.paths
     np.testing.assert_array_equal(read_bundle(path).neighbors.ids, lists(1))
     assert written.notes == ("left out: 2 readings by older versions of isodepth.",)
+    store.remove("neighbors", f"{'a' * 32}-k{K}")
+    with pytest.raises(UnknownNameError) as caught:
+        write_bundles(store, tmp_path / "out", k=K)
+    assert caught.value.message == (
+        f"{store.root} holds no neighbors; left out: 2 readings by older versions of isodepth"
+    )
+    assert caught.value.hint == "'isodepth compare' and 'run' compute them."
+
+
+def test_the_versions_of_the_code_travel_with_what_it_computed(store: Store, tmp_path: Path) -> None:
+    versions = {**STAGE_VERSIONS, "neighbors": STAGE_VERSIONS["neighbors"] + 1}
+    stored(store, lists(), versions=versions)
+    (path,) = write_bundles(store, tmp_path / "out").paths
+    assert (
+        json.loads(safetensors.safe_open(path, "numpy").metadata()["isodepth"])["versions"] == versions
+    )
+    other = Store(tmp_path / "other")
+    reading = keep_reading(read_bundle(path), other).reading
+    assert reading.provenance["versions"] == versions
+    (again,) = write_bundles(other, tmp_path / "again").paths
+    assert again.read_bytes() == path.read_bytes()
+    old = bundle(tmp_path / "old.safetensors", lists().astype(np.uint16))
+    assert "versions" not in read_bundle(old).neighbors.provenance
+
+
+def test_damaged_neighbors_are_named_and_left_out(store: Store, tmp_path: Path) -> None:
+    stored(store, lists(1), key="1" * 32)
+    stored(store, lists(2), key="2" * 32)
+    path = store.folder("neighbors", f"{'2' * 32}-k{K}") / "manifest.json"
+    path.write_bytes(path.read_bytes().replace(b"tiny", b"tony"))
+    with pytest.warns(DamagedArtifactWarning, match="2" * 32):
+        written = write_bundles(store, tmp_path / "out")
+    assert len(written.paths) == 1
+
+
+def test_bundles_of_one_name_stand_side_by_side_under_names_of_their_own(
+    store: Store, tmp_path: Path
+) -> None:
+    """Two revisions of a hub model, say, which both go by its hub id."""
+    paths = []
+    for seed, commit in ((1, "aa"), (2, "bb")):
+        one = Store(tmp_path / commit)
+        stored(one, lists(seed), model="owner/m", model_digest=f"hub:owner/m@{commit}")
+        paths += write_bundles(one, tmp_path / "out").paths
+    keep_reading(read_bundle(paths[0]), store)
+    with pytest.raises(ParameterError) as caught:
+        keep_reading(read_bundle(paths[1]), store)
+    assert "--model NAME keeps both" in (caught.value.hint or "")
+    keep_reading(read_bundle(paths[1], model="owner/m at bb", texts="mine"), store)
+    found = {one.model: one for one in imported_readings(store)}
+    assert {name: one.model_digest for name, one in found.items()} == {
+        "owner/m": "hub:owner/m@aa",
+        "owner/m at bb": "hub:owner/m@bb",
+    }
+    assert {one.model_repository for one in found.values()} == {"owner/m"}
+    assert found["owner/m at bb"].texts == "mine"
+    assert read_bundle(paths[0], model="google/gemma-2b").neighbors.model == "gemma-2b"
 
 
 def test_readings_are_chosen_by_model_and_texts(store: Store, tmp_path: Path) -> None:
@@ -311,6 +370,7 @@ def bundle(path: Path, ids: np.ndarray, *, drop: str | None = None, **changes: A
         ),
         ({"options": {"capture": "block", "other": 1}}, "is no neighbor bundle: "),
         ({"options": {"capture": "soul"}}, "capture must be one of "),
+        ({"versions": {"neighbors": "1"}}, "versions of another type than expected"),
         ({"version": 2}, "has version 2 of the bundle format; this isodepth reads up to 1"),
         ({"n_layers": 5}, ": (layers, texts, k) = (5, 17, 7) by its metadata; the ids have (3, 17, 7)"),
     ],
@@ -353,3 +413,22 @@ def test_other_files_are_no_bundles(tmp_path: Path) -> None:
         read_bundle(path)
     with pytest.raises(UnknownNameError, match="there is no file"):
         read_bundle(tmp_path / "none.safetensors")
+
+
+class ElsewhereStore(Store):
+    """A store that goes by an address, as remote ones do, whatever folder mirrors it."""
+
+    @property
+    def place(self) -> str:
+        return "s3://bucket/prefix"
+
+
+def test_a_store_is_called_by_its_address(tmp_path: Path) -> None:
+    store = ElsewhereStore(tmp_path)
+    with pytest.raises(UnknownNameError, match="^s3://bucket/prefix holds no neighbors"):
+        write_bundles(store, tmp_path / "out")
+    path = bundle(tmp_path / "a.safetensors", lists().astype(np.uint16))
+    reading = keep_reading(read_bundle(path), store).reading
+    store.remove("imported", reading.key)
+    with pytest.raises(StoreError, match="tiny on mine are not in s3://bucket/prefix, or"):
+        reading.neighbors(store)

@@ -110,9 +110,7 @@ def test_other_neighbors_are_refused_unless_they_are_to_replace(store: Store) ->
         "already: (layers, texts, k) = (3, 13, 7) from seed-5.parquet, here (3, 13, 4) from "
         "seed-7.parquet"
     )
-    assert caught.value.hint == (
-        "--replace puts these in their place; --model or --texts gives them another name."
-    )
+    assert caught.value.hint == ("--replace puts these in their place; --model NAME keeps both.")
     assert imported_readings(store)[0].provenance["file"] == "seed-5.parquet"
     assert keep_reading(reading(seed=7, k=4), store, replaces=True).standing == "replaced"
     (found,) = imported_readings(store)
@@ -168,6 +166,29 @@ def test_a_damaged_reading_is_named_and_imported_again(store: Store) -> None:
     np.testing.assert_array_equal(kept.neighbors(store).ids, reading().neighbors.ids)
 
 
+def test_a_reading_with_a_damaged_manifest_is_named_set_aside_and_imported_again(store: Store) -> None:
+    keep_reading(reading(model="owner/other"), store)
+    kept = keep_reading(reading(), store).reading
+    path = store.folder("imported", kept.key) / "manifest.json"
+    path.write_bytes(path.read_bytes().replace(b"owner/model", b"owner/mudel"))
+    with pytest.warns(DamagedArtifactWarning, match=kept.key):
+        assert [one.model for one in imported_readings(store)] == ["owner/other"]
+    assert [one.model for one in imported_readings(store)] == ["owner/other"]  # told of once
+    arrival = keep_reading(reading(), store)
+    assert arrival.standing == "new"
+    assert arrival.reading in imported_readings(store)
+    np.testing.assert_array_equal(kept.neighbors(store).ids, reading().neighbors.ids)
+
+
+def test_an_import_over_a_damaged_manifest_stores_it_anew(store: Store) -> None:
+    kept = keep_reading(reading(), store).reading
+    path = store.folder("imported", kept.key) / "manifest.json"
+    path.write_bytes(path.read_bytes().replace(b"owner/model", b"owner/mudel"))
+    with pytest.warns(DamagedArtifactWarning, match=kept.key):
+        keep_reading(reading(), store)
+    assert imported_readings(store) == (kept,)
+
+
 def test_damaged_texts_are_named_and_written_again(store: Store) -> None:
     keep_reading(reading(), store)
     path = store.folder("imported-texts", TEXTS.digest) / "texts.json"
@@ -190,7 +211,7 @@ def test_a_reading_that_is_gone_says_where_it_came_from(store: Store) -> None:
     assert caught.value.hint == "import them again from the file that they came from, seed-5.parquet."
 
 
-@pytest.mark.parametrize("name", ["", "  ", "a\nb", "x" * 301, "\x1b[2J"])
+@pytest.mark.parametrize("name", ["", "  ", " a", "a\t", "a\nb", "x" * 301, "\x1b[2J"])
 def test_a_name_that_cannot_be_shown_is_refused(store: Store, name: str) -> None:
     for change in ({"model": name}, {"texts_name": name}):
         new = reading(**({"model": name} if "model" in change else {}))

@@ -77,12 +77,12 @@ def test_fewer_bits_are_further_away(quantized: dict[str, Any], wide_folder: Pat
 @pytest.mark.parametrize("kind", QUANTIZATIONS)
 def test_the_contract_holds_and_says_how_it_is_batched(kind: str, quantized: dict[str, Any]) -> None:
     texts = load_texts(tiny_models.texts_of([3, 5, 7, 11, 13, 17]))
-    extraction = prepare_extraction(quantized[kind], texts, ExtractionOptions())
-    contract = extraction.contract
+    (extraction,) = prepare_extraction(quantized[kind], texts, ExtractionOptions())
+    contract = extraction.contracts[0]
     assert contract.batching in BATCHINGS
     assert contract.batched_against_single <= contract.tolerance
     assert contract.blocks_chained == 0
-    assert extraction.provenance()["contract"]["batching"] == contract.batching
+    assert extraction.provenance(contract)["contract"]["batching"] == contract.batching
 
 
 @pytest.mark.parametrize("kind", QUANTIZATIONS)

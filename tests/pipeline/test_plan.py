@@ -82,6 +82,16 @@ def test_there_is_a_matrix_for_every_capture_pooling_measure_and_k(
     assert planned.reading.least_k == 7
 
 
+def test_no_more_neighbors_are_needed_than_are_compared_but_more_are_wanted(
+    llama_folder: Path, red: str, store: Store
+) -> None:
+    for keep, wanted in ((11, 11), (1009, 30)):  # of 31 texts
+        study = tiny_study(llama_folder, texts=[red], ks=[2, 5], keep={"neighbors": keep})
+        (planned,) = plan_study(study, store).readings
+        reading = planned.reading
+        assert (reading.least_k, reading.wanted_k, reading.stored_k) == (5, wanted, wanted)
+
+
 def test_chat_variants_are_readings_of_their_own(
     chat_folder: Path, gpt2_folder: Path, red: str, green: str, store: Store
 ) -> None:

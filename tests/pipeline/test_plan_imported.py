@@ -347,6 +347,19 @@ def test_a_damaged_import_costs_that_reading_alone(store: Store, tmp_path: Path)
     assert [one["what"] for one in results.missing] == ["gemma-2-9b-it on imdb"]
 
 
+def test_a_damaged_manifest_of_an_import_is_named_by_the_run(store: Store, tmp_path: Path) -> None:
+    key = next(
+        key
+        for key in store.keys("imported")
+        if (store.manifest("imported", key) or {})["model"] == "gemma-2b"
+    )
+    path = store.folder("imported", key) / "manifest.json"
+    path.write_bytes(path.read_bytes().replace(b"gemma-2b", b"gemma-3b"))
+    with pytest.warns(DamagedArtifactWarning, match=key):
+        results = run_study(study(), tmp_path / "out", store=store, imported=True)
+    assert [one["what"].split(" on ")[0] for one in results.missing] == ["gemma-2b"]
+
+
 def test_a_model_in_a_folder_is_told_of_as_it_was_written(
     store: Store, gpt2_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -137,7 +137,37 @@ def test_the_fewest_neighbors_that_are_enough_are_taken(reading: Reading, store:
     assert reading.enough_neighbors(MEAN, stored) == []
 
 
+def test_more_neighbors_than_are_needed_may_be_wanted_and_come_first(
+    reading: Reading, store: Store
+) -> None:
+    key = reading.neighbors_key(PLAIN)
+    for k in ("3", "7", "11", "20"):
+        store.write("neighbors", f"{key}-k{k}", arrays={}, manifest={})
+    stored = store.keys("neighbors")
+    wants = replace(reading, wanted_k=10)
+    assert wants.complete_k == 10
+    assert wants.enough_neighbors(PLAIN, stored) == [f"{key}-k{k}" for k in (11, 20, 3, 7)]
+    assert wants.enough_neighbors(PLAIN, stored, least=wants.complete_k) == [f"{key}-k11", f"{key}-k20"]
+    assert replace(reading, least_k=5, wanted_k=2).complete_k == 5
+    assert replace(reading, wanted_k=19).stored_k == 19
+
+
 # ---------------------------------------------------------------------------------------- reading
+
+
+def test_a_reading_with_fewer_neighbors_than_are_wanted_is_not_complete_but_of_use(
+    reading: Reading, store: Store, shelf: ModelShelf
+) -> None:
+    read(reading, store, no_progress, True, shelf=shelf)
+    more = replace(reading, wanted_k=11)
+    assert not more.seems_done(StoredNames.of(store))
+    assert more.missing(store) == (PLAIN,)
+    np.testing.assert_array_equal(ids_of(more, store), ids_of(reading, store))
+    read(more, store, no_progress, True, shelf=shelf)
+    assert more.seems_done(StoredNames.of(store))
+    assert more.missing(store) == ()
+    assert ids_of(more, store).shape == (3, 31, 11)
+    assert ids_of(reading, store).shape == (3, 31, 7)
 
 
 def test_a_reading_stores_the_neighbors_that_the_plain_functions_give(
@@ -198,6 +228,58 @@ def test_records_of_speed_do_not_pile_up(reading: Reading, store: Store, shelf: 
     assert len(store.keys(SPEEDS)) == 1
     read(replace(reading, options=(MEAN,)), store, no_progress, True, shelf=shelf)
     assert len(store.keys(SPEEDS)) == 2
+
+
+def test_a_record_of_speed_is_that_of_the_last_time(
+    reading: Reading, store: Store, shelf: ModelShelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read(reading, store, no_progress, True, shelf=shelf)
+    (key,) = store.keys(SPEEDS)
+    first = store.manifest(SPEEDS, key)
+    store.remove(SPEEDS, key)
+    store.write(SPEEDS, key, arrays={}, manifest={**first, "seconds": 1009.0, "n_tokens": 13})
+    (name,) = store.keys("neighbors")
+    store.remove("neighbors", name)
+    read(reading, store, no_progress, True, shelf=shelf)
+    again = store.manifest(SPEEDS, key)
+    assert again["seconds"] < 1009
+    assert again["n_tokens"] == first["n_tokens"]
+    assert again["n_texts"] == 31
+
+
+@pytest.mark.parametrize(
+    ("n_left", "has_record", "is_recorded"), [(3, True, False), (4, True, True), (3, False, True)]
+)
+def test_a_few_texts_that_were_left_do_not_replace_the_record_of_more(
+    n_left: int,
+    has_record: bool,
+    is_recorded: bool,
+    reading: Reading,
+    store: Store,
+    shelf: ModelShelf,
+    tmp_path: Path,
+) -> None:
+    read(replace(reading, keep_activations=True), store, no_progress, True, shelf=shelf)
+    (key,) = store.keys(SPEEDS)
+    whole = store.read("activations", reading.activations_key(PLAIN))
+    values = whole.arrays["values"]
+    stopped = Store(tmp_path / "stopped")
+    begun = stopped.begin(
+        "activations",
+        reading.activations_key(PLAIN),
+        shape=values.shape,
+        manifest={name: value for name, value in whole.manifest.items() if name != "files"},
+    )
+    n_before = 31 - n_left
+    begun.write(np.arange(n_before), np.array(values[:, :n_before]), n_tokens=7)
+    if has_record:
+        earlier = {**store.manifest(SPEEDS, key), "n_tokens": 100003}
+        stopped.write(SPEEDS, key, arrays={}, manifest=earlier)
+    read(reading, stopped, no_progress, True, shelf=shelf)
+    found = stopped.manifest(SPEEDS, key)
+    assert (found["n_texts"], found["n_tokens"] < 1009) == (
+        (n_left, True) if is_recorded else (31, False)
+    )
 
 
 def test_copies_of_a_text_count_their_tokens_once(

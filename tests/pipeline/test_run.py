@@ -1,14 +1,21 @@
 """A study from beginning to end: only what is missing is computed, and results are those of the parts."""
 
 import errno
+import gc
 import itertools
 import json
+import logging
 import os
+import pickle
 import shutil
+import subprocess
+import sys
 import threading
 import warnings
+import weakref
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +26,11 @@ import isodepth
 from isodepth import affinity_matrix, compare, extract, load_model, nearest_neighbors
 from isodepth.affinity import MEASURES
 from isodepth.atomic import storage_errors
-from isodepth.engines import LocalEngine, Outcome
-from isodepth.errors import StoreError, StudyError
+from isodepth.engines import LocalEngine, Outcome, Task
+from isodepth.errors import ModelError, StoreError, StudyError
 from isodepth.pipeline.plan import plan_study
 from isodepth.pipeline.run import run_study
+from isodepth.progress import Progress
 from isodepth.results import StudyResults, load_results
 from isodepth.stages import STAGE_VERSIONS
 from isodepth.store import DamagedArtifactWarning, Store
@@ -439,6 +447,135 @@ def test_a_model_that_cannot_be_loaded_is_missing_and_the_others_go_on(
     assert again.matrices("red.txt").left == ("broken", "tiny-llama")
 
 
+@pytest.fixture
+def failing_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    """tiny-llama cannot be loaded, today."""
+    import isodepth.models.loading
+
+    load = isodepth.models.loading.load_model
+
+    def fails(source: Any, **settings: Any) -> Any:
+        if source.name == "tiny-llama":
+            raise ModelError("tiny-llama: no memory for it today", hint="close something.")
+        return load(source, **settings)
+
+    monkeypatch.setattr(isodepth.models.loading, "load_model", fails)
+
+
+@pytest.mark.usefixtures("failing_load")
+def test_a_model_that_cannot_get_more_neighbors_is_compared_by_those_it_has(
+    finished, copied_store: Store, tmp_path: Path
+) -> None:
+    study = isodepth.Study.of(**{**finished.study.as_dict(), "keep": {"neighbors": 13}})
+    for _ in range(2):  # it is tried again each time
+        results = run_study(study, tmp_path / "out", store=copied_store)
+        assert {one["what"] for one in results.missing} == {
+            f"tiny-llama on {name}.txt" for name in ("red", "green", "blue")
+        }
+        assert {one["reason"] for one in results.missing} == {"tiny-llama: no memory for it today"}
+        for name in results:
+            assert results.matrices(name, k=3).left == NAMES
+            for k in (3, 5):
+                np.testing.assert_array_equal(
+                    results.matrices(name, k=k).values, finished.results.matrices(name, k=k).values
+                )
+
+
+@pytest.mark.usefixtures("failing_load")
+def test_a_model_whose_fewer_neighbors_are_damaged_is_left_out_and_the_others_go_on(
+    finished, copied_store: Store, tmp_path: Path
+) -> None:
+    keys = finished.study.as_dict()
+    keys |= {"texts": keys["texts"][:1], "ks": [2], "keep": {"neighbors": 13}}
+    study = isodepth.Study.of(**keys)
+    planned = plan_study(study, copied_store).readings[0]
+    key = planned.reading.neighbors_key(planned.reading.options[0])
+    (chosen,) = copied_store.root.glob(f"neighbors/{key}-k7/arrays.safetensors")
+    flipped(chosen)
+    with pytest.warns(DamagedArtifactWarning) as caught:
+        results = run_study(study, tmp_path / "out", store=copied_store)
+    assert [str(chosen) in str(one.message) for one in caught] == [True]
+    assert [one["what"] for one in results.missing] == ["tiny-llama on red.txt"]
+    assert results.matrices("red.txt").left == NAMES[1:]
+
+
+def test_a_model_that_failed_is_let_go_before_the_next_is_loaded(
+    llama_folder: Path,
+    gpt2_folder: Path,
+    two_folder: Path,
+    copied: Callable[[Path], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import isodepth.models.loading
+    import tiny_models
+
+    odd = copied(gpt2_folder)
+    with tiny_models.quietly():
+        tiny_models.tiny_tokenizer(bos=False, unknown=False).save_pretrained(odd)
+    (tmp_path / "odd.txt").write_text("outside\n" + "".join(f"w{i} w{i + 1}\n" for i in range(11)))
+    load = isodepth.models.loading.load_model
+    loaded: list[tuple[str, weakref.ref[Any]]] = []
+    still_there: list[list[str]] = []
+
+    def noted(source: Any, **settings: Any) -> Any:
+        still_there.append([name for name, body in loaded if body() is not None])
+        model = load(source, **settings)
+        loaded.append((source.name, weakref.ref(model.body)))
+        return model
+
+    monkeypatch.setattr(isodepth.models.loading, "load_model", noted)
+    study = tiny_study(odd, llama_folder, two_folder, texts=[str(tmp_path / "odd.txt")], n="all")
+    gc.collect()
+    gc.disable()  # nobody promises that it runs in time
+    try:
+        results = run_study(study, tmp_path / "out", store=tmp_path / "store")
+    finally:
+        gc.enable()
+    assert [one["what"] for one in results.missing] == ["tiny-gpt2 on odd.txt"]
+    assert [name for name, _ in loaded] == ["tiny-gpt2", "tiny-llama", "tiny-two"]
+    assert still_there == [[], [], []]
+
+
+def test_an_error_that_is_not_ours_is_logged_with_its_trace(
+    llama_folder: Path,
+    gpt2_folder: Path,
+    red: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    import isodepth.models.loading
+
+    load = isodepth.models.loading.load_model
+
+    def overflows(source: Any, **settings: Any) -> Any:
+        if source.name == "tiny-llama":
+            raise OverflowError("of odd weights")
+        return load(source, **settings)
+
+    monkeypatch.setattr(isodepth.models.loading, "load_model", overflows)
+    study = tiny_study(llama_folder, gpt2_folder, texts=[red])
+    with caplog.at_level(logging.ERROR, logger="isodepth"):
+        results = run_study(study, tmp_path / "out", store=tmp_path / "store")
+    assert results.missing[0]["reason"] == "OverflowError: of odd weights"
+    (logged,) = [record.getMessage() for record in caplog.records]
+    assert logged.startswith("tiny-llama on red.txt: failed\nTraceback (most recent call last)")
+    assert "in overflows" in logged
+    assert logged.rstrip().endswith("OverflowError: of odd weights")
+
+
+def test_from_python_nothing_is_printed_besides() -> None:
+    code = (
+        "import logging, isodepth; logging.getLogger('isodepth.run').error('told'); "
+        "logging.getLogger('isodepth.engines.ray').warning('told')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert (done.stdout, done.stderr) == ("", "")
+
+
 def test_a_model_that_gives_nan_is_missing_with_that_reason(
     gpt2_folder: Path, llama_folder: Path, copied: Callable[[Path], Path], red: str, tmp_path: Path
 ) -> None:
@@ -561,6 +698,39 @@ def test_a_store_that_cannot_be_written_stops_the_run(
     assert not (tmp_path / "out" / "manifest.json").exists()
 
 
+class ElsewhereEngine(LocalEngine):
+    """Its errors travel as those of another process do."""
+
+    def run(self, tasks: Sequence[Task], *, progress: Progress) -> Generator[Outcome, None, None]:
+        for outcome in super().run(tasks, progress=progress):
+            yield replace(outcome, error=pickle.loads(pickle.dumps(outcome.error)))
+
+
+def test_a_store_that_cannot_be_written_in_another_process_stops_the_run(
+    llama_folder: Path,
+    gpt2_folder: Path,
+    red: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(self: Store, stage: str, key: str, **_: object) -> Path:
+        with storage_errors(self.root):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Store, "write", full)
+    ended: list[Outcome] = []
+    with pytest.raises(StoreError, match="no space left on the disk") as caught:
+        run_study(
+            tiny_study(llama_folder, gpt2_folder, texts=[red]),
+            tmp_path / "out",
+            store=tmp_path / "store",
+            engine=ElsewhereEngine(),
+            report=ended.append,
+        )
+    assert caught.value.hint.startswith("free some space")
+    assert [outcome.task.label for outcome in ended] == ["tiny-llama on red.txt"]
+
+
 @pytest.mark.parametrize("cause", [None, ValueError("odd bytes")])
 def test_an_error_of_the_store_that_is_not_the_systems_does_not_stop_the_others(
     cause: Exception | None,
@@ -603,6 +773,26 @@ def test_a_folder_that_cannot_be_written_is_refused_before_any_work(
     with pytest.raises(StoreError, match="a file stands where a folder is needed"):
         run_study(tiny_study(llama_folder, texts=[red]), tmp_path / "file" / "out")
     assert counts.loads == []
+
+
+@pytest.mark.parametrize("is_planned", [False, True])
+def test_a_folder_with_the_results_of_another_study_is_refused_before_any_work(
+    is_planned: bool, finished, llama_folder: Path, red: str, tmp_path: Path, counts: Counts
+) -> None:
+    shutil.copytree(finished.out, tmp_path / "out")
+    other = tiny_study(llama_folder, texts=[red], name="other")
+    store = Store(tmp_path / "store")
+    study = plan_study(other, store) if is_planned else other
+    with pytest.raises(StoreError) as caught:
+        run_study(study, tmp_path / "out", store=store)
+    assert caught.value.message == (
+        f"{tmp_path / 'out'} holds the results of {finished.study.name!r}, which those of 'other' would "
+        "replace"
+    )
+    assert caught.value.hint == "choose another folder with --out, or remove that one."
+    assert counts.loads == []
+    assert not store.root.exists()
+    assert bytes_of(tmp_path / "out") == bytes_of(finished.out)
 
 
 def test_a_study_file_that_cannot_be_used_is_told_of_as_such(tmp_path: Path) -> None:
@@ -879,6 +1069,43 @@ def test_an_unsound_older_matrix_is_not_taken_into_a_new_one(
 
 
 # --------------------------------------------------------------------------------------- company
+
+
+@pytest.mark.parametrize("is_planned", [False, True])
+def test_a_run_marks_the_store_as_in_use_while_it_works(
+    is_planned: bool, gpt2_folder: Path, red: str, tmp_path: Path
+) -> None:
+    store = Store(tmp_path / "store")
+    study = tiny_study(gpt2_folder, texts=[red])
+    told: dict[str, int] = {}
+    run_study(
+        plan_study(study, store) if is_planned else study,
+        tmp_path / "out",
+        store=store,
+        progress=lambda label, *_: told.setdefault(label, store.n_running()),
+    )
+    assert {"readings", "comparisons", "writing results"} < told.keys()
+    assert {told[label] for label in ("readings", "comparisons", "writing results")} == {1}
+    assert store.n_running() == 0
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ZeroDivisionError])
+def test_the_mark_of_a_run_that_was_stopped_is_gone(
+    error: type[BaseException], gpt2_folder: Path, red: str, tmp_path: Path
+) -> None:
+    store = Store(tmp_path / "store")
+    during: list[int] = []
+
+    def stop(label: str, *_: object) -> None:
+        if label == "readings":
+            during.append(store.n_running())
+            raise error
+
+    study = tiny_study(gpt2_folder, texts=[red])
+    with pytest.raises(error):
+        run_study(study, tmp_path / "out", store=store, progress=stop)
+    assert during == [1]
+    assert store.n_running() == 0
 
 
 def test_two_runs_at_once_read_everything_once_and_give_the_same_bytes(

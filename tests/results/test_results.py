@@ -24,6 +24,7 @@ from isodepth.results import (
     StudyResults,
     TextSetResults,
     load_results,
+    refuse_other_results,
     write_manifest,
     write_text_set,
 )
@@ -159,6 +160,82 @@ def test_files_of_sets_that_are_only_lacking_now_stay(tmp_path: Path) -> None:
     both.write(tmp_path)
     write_manifest(tmp_path, both.manifest, less)
     assert not (tmp_path / lacking).exists()
+
+
+def test_files_that_were_spared_go_once_their_sets_are_gone_from_the_study(tmp_path: Path) -> None:
+    both = study_results("news", "pair")
+    both.write(tmp_path)
+    first = json.loads((tmp_path / MANIFEST).read_text())["files"]
+    lacking = {path.name for path in tmp_path.glob("pair-*")}
+    assert len(lacking) == 2
+    less = {"news": both.sets["news"]}
+    for _ in range(2):  # also by a second run that lacks them
+        write_manifest(tmp_path, both.manifest, less, spared=["news", "pair"])
+        manifest = json.loads((tmp_path / MANIFEST).read_text())
+        assert manifest["spared"] == {name: first[name] for name in first if name in lacking}
+        assert manifest["files"].keys() == first.keys() - lacking
+        assert load_results(tmp_path).set_names == ("news",)
+    write_manifest(tmp_path, both.manifest, less, spared=["news"])
+    assert not lacking & {path.name for path in tmp_path.iterdir()}
+    assert "spared" not in json.loads((tmp_path / MANIFEST).read_text())
+
+
+def test_what_was_spared_is_no_longer_said_to_be_once_it_is_there_or_elsewhere(tmp_path: Path) -> None:
+    both = study_results("news", "pair")
+    both.write(tmp_path / "one")
+    less = {"news": both.sets["news"]}
+    write_manifest(tmp_path / "one", both.manifest, less, spared=["news", "pair"])
+    # written anew into another folder, which has no such files
+    load_results(tmp_path / "one").write(tmp_path / "two")
+    assert "spared" not in json.loads((tmp_path / "two" / MANIFEST).read_text())
+    both.write(tmp_path / "one")
+    assert "spared" not in json.loads((tmp_path / "one" / MANIFEST).read_text())
+    assert load_results(tmp_path / "one").set_names == ("news", "pair")
+
+
+def test_a_spared_name_that_is_a_path_removes_nothing(written: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.parquet").write_text("mine")
+    entry = {"set": "gone", "sha256": "0"}
+    rewritten(written / MANIFEST, lambda content: content.update(spared={"../mine.parquet": entry}))
+    study_results("news").write(written)
+    assert (tmp_path / "mine.parquet").read_text() == "mine"
+
+
+# ------------------------------------------------------------------------------------ other results
+
+
+@pytest.mark.parametrize(
+    ("content", "holds"),
+    [
+        ({"format": "isodepth results", "name": "yours"}, "the results of 'yours'"),
+        ({"format": "isodepth results"}, "the results of None"),
+        (
+            {"format": "isodepth results", "name": "mine", "imported": True},
+            "the imported results 'mine'",
+        ),
+        ({"format": "something else", "name": "mine"}, "a manifest.json that is none of results"),
+        (["mine"], "a manifest.json that is none of results"),
+    ],
+)
+def test_a_folder_with_other_results_is_refused(tmp_path: Path, content: object, holds: str) -> None:
+    (tmp_path / MANIFEST).write_text(json.dumps(content))
+    with pytest.raises(StoreError) as caught:
+        refuse_other_results(tmp_path, "mine")
+    assert caught.value.message == f"{tmp_path} holds {holds}, which those of 'mine' would replace"
+    assert caught.value.hint == "choose another folder with --out, or remove that one."
+
+
+def test_a_folder_with_results_of_the_same_name_damaged_ones_or_none_is_not_refused(
+    written: Path, tmp_path: Path
+) -> None:
+    refuse_other_results(written, "mine")
+    refuse_other_results(tmp_path / "gone", "mine")
+    refuse_other_results(tmp_path, "mine")
+    (written / MANIFEST).write_bytes(b'{"format": "isodepth res')
+    refuse_other_results(written, "mine")
+
+
+# -------------------------------------------------------------------------------------- other tools
 
 
 def test_other_readers_of_safetensors_find_arrays_and_labels(written: Path) -> None:

@@ -331,6 +331,48 @@ def test_damage_is_named_and_set_aside_and_reads_as_none(store: Store, damage: s
     assert store.read(STAGE, KEY) is not None
 
 
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("how", ["written", "adopted"])
+def test_a_damaged_artifact_gives_way_to_what_is_written(
+    store: Store, values: np.ndarray, how: str, damage: str
+) -> None:
+    def again() -> Path:
+        if how == "written":
+            return written(store)
+        array = begun(store)
+        write_rows(array, values, list(range(SHAPE[1])))
+        return store.adopt("activations", KEY, array)
+
+    name, harm = DAMAGES[damage]
+    folder = again()
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    harm(folder / name)
+    remains = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.warns(DamagedArtifactWarning, match=re.escape(str(folder / name))) as caught:
+        again()
+    (aside,) = (store.root / "damaged").iterdir()
+    assert str(caught[0].message).endswith(f"It was moved to {aside} and is written anew.")
+    assert len(caught) == 1
+    assert {path.name: path.read_bytes() for path in (aside / "artifact").iterdir()} == remains
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert store.unfinished("activations", KEY) is None
+
+
+def test_what_is_removed_while_it_is_verified_is_written(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = written(store)
+
+    def removed_first(folder: Path) -> str | None:
+        shutil.rmtree(folder)
+        return None
+
+    with monkeypatch.context() as patch:
+        patch.setattr(artifacts_module, "damage", removed_first)
+        assert written(store) == folder
+    assert store.read(STAGE, KEY) is not None
+
+
 def test_damage_of_the_arrays_tells_both_sums(store: Store) -> None:
     folder = written(store)
     expected = sha256((folder / ARRAYS).read_bytes()).hexdigest()
@@ -657,12 +699,78 @@ def test_stages_are_the_folders_that_hold_artifacts(store: Store) -> None:
     assert store.stages() == []
     written(store)
     store.write("affinity", KEY, arrays={}, manifest={})
-    flip_byte(store.write("other", KEY, arrays={"x": np.arange(3)}, manifest={}) / ARRAYS, -1)
-    with pytest.warns(DamagedArtifactWarning):
-        store.read("other", KEY)
+    (store.write("other", KEY, arrays={"x": np.arange(3)}, manifest={}) / MANIFEST).unlink()
     begun(store)
     with store.lock(STAGE, KEY):
         assert store.stages() == ["affinity", "neighbors", "other"]
+
+
+@pytest.mark.parametrize("file", ["data.whl", "name", f"{STAGE}/{KEY}/{MANIFEST}"])
+def test_folders_of_others_that_are_named_like_artifacts_make_no_stage(store: Store, file: str) -> None:
+    path = store.root / "downloads" / KEY / file
+    path.parent.mkdir(parents=True)
+    path.touch()
+    (store.root / "downloads" / "other").mkdir()
+    (store.root / "downloads" / "other" / MANIFEST).touch()
+    assert store.stages() == []
+
+
+# runs
+
+
+def test_runs_are_counted_while_they_use_the_store_and_leave_nothing(store: Store) -> None:
+    assert store.n_running() == 0
+    assert not store.root.exists()
+    with store.running():
+        assert store.n_running() == 1
+        with Store(store.root).running():
+            assert store.n_running() == 2
+        assert store.n_running() == 1
+        with store.lock(STAGE, KEY):
+            assert store.n_running() == 1
+    assert store.n_running() == 0
+    assert [path.name for path in (store.root / "locks").iterdir()] == [f"{STAGE}-{KEY}.lock"]
+
+
+def test_a_run_that_fails_uses_the_store_no_longer(store: Store) -> None:
+    with pytest.raises(KeyError), store.running():
+        raise KeyError
+    assert files_below(store.root) == []
+
+
+RUNS = """
+import sys
+from isodepth.store import Store
+
+with Store(sys.argv[1]).running():
+    print("running", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_a_killed_run_is_not_counted(store: Store, process: Start) -> None:
+    child = process(RUNS, store.root)
+    assert child.stdout is not None
+    assert child.stdout.readline() == "running\n"
+    assert store.n_running() == 1
+    child.kill()
+    child.wait()
+    assert store.n_running() == 0
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EROFS])
+def test_a_store_that_cannot_be_written_is_used_without_a_mark(
+    store: Store, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    written(store)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "mkdir", raises_os_error(number))
+        with store.running():
+            assert store.n_running() == 0
+            assert store.read(STAGE, KEY) is not None
+        patch.setattr(Path, "mkdir", raises_os_error(errno.ENOSPC))
+        with pytest.raises(StoreError, match="no space left"), store.running():
+            pytest.fail("went on")
 
 
 def test_a_lock_that_another_process_has_is_not_waited_for_unless_asked(

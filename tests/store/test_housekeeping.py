@@ -1,5 +1,6 @@
 """What a store holds is listed and checked; what goes is what nobody needs, and nothing else."""
 
+import contextlib
 import os
 import random
 import re
@@ -11,6 +12,7 @@ import fsspec
 import numpy as np
 import pytest
 
+from isodepth.errors import StoreError
 from isodepth.store import (
     ARRAYS,
     MANIFEST,
@@ -24,6 +26,7 @@ from isodepth.store.garbage import DAY, HOUR, Garbage, collect, garbage
 from isodepth.store.housekeeping import (
     entries,
     leftovers,
+    older_versions,
     things_set_aside,
     unfinished_entries,
     verify,
@@ -222,6 +225,25 @@ def test_somebody_s_own_files_in_the_folder_are_nobody_s_business(store: Store) 
     assert garbage(store, versions=NONE, needed={(STAGE, KEY)}) == []
 
 
+def test_the_cache_may_be_in_the_same_folder(store: Store, tmp_path: Path, values: np.ndarray) -> None:
+    a_store_with_everything(store, values)
+    mirror = store.root / "stores" / KEY
+    remote = RemoteStore((tmp_path / "bucket").as_uri(), mirror=mirror)
+    written(remote)
+    write_rows(begun(remote), values, [4, 2])
+    download = store.root / "downloads" / OTHER_KEY
+    download.mkdir(parents=True)
+    (download / "texts.whl").write_bytes(b"wheel")
+    before = files_below(store.root)
+    assert {(entry.stage, entry.key) for entry in entries(store)} == {(STAGE, KEY), (STAGE, OTHER_KEY)}
+    assert verify(store, set_aside=True).damages == ()
+    assert garbage(store, versions=NONE, needed={(STAGE, KEY), (STAGE, OTHER_KEY)}) == []
+    assert files_below(store.root) == before
+    array = remote.unfinished("activations", KEY)
+    assert array is not None
+    assert array.missing.size == SHAPE[1] - 2
+
+
 # what can go
 
 
@@ -230,7 +252,7 @@ def test_nothing_of_a_fresh_store_can_go(store: Store, values: np.ndarray) -> No
     a_store_with_everything(store, values)
     with store.lock(STAGE, KEY):
         pass
-    assert garbage(store, versions={STAGE: 1}) == []
+    assert garbage(store, versions={"affinities": 1}) == []
 
 
 def test_what_a_killed_write_left_can_go_after_an_hour(store: Store, values: np.ndarray) -> None:
@@ -275,25 +297,61 @@ def test_what_was_set_aside_can_go(store: Store) -> None:
     assert things_set_aside(store) == []
 
 
-@pytest.mark.parametrize("result", ["adopted", "neighbors"])
 def test_an_array_whose_result_is_stored_can_go_unless_it_is_in_use(
-    store: Store, values: np.ndarray, result: str
+    store: Store, values: np.ndarray
 ) -> None:
     array = begun(store)
     write_rows(array, values, list(range(SHAPE[1])))
-    if result == "adopted":
-        store.write("activations", KEY, arrays={"values": values}, manifest={})
-    else:
-        neighbors(store, OTHER_KEY, 13, activations=KEY)
+    store.write("activations", KEY, arrays={"values": values}, manifest={})
     assert garbage(store, versions=NONE) == []
     age(array.folder, HOUR + 60)
     with store.lock("activations", KEY):
         assert garbage(store, versions=NONE) == []
     found = garbage(store, versions=NONE)
     assert why(found) == {str(array.folder): "its result is stored"}
+    with store.lock("activations", KEY):
+        assert collect(found) == []
     assert collect(found) == found
     assert unfinished_entries(store) == []
     assert len(entries(store)) == 1
+
+
+def test_an_array_that_is_read_again_for_more_stays_though_neighbors_of_it_are_stored(
+    store: Store, values: np.ndarray
+) -> None:
+    array = begun(store)
+    write_rows(array, values, [4, 2])
+    neighbors(store, OTHER_KEY, 13, activations=KEY)
+    age(array.folder, 29 * DAY)
+    assert garbage(store, versions=NONE) == []
+
+
+@pytest.mark.parametrize("age_seconds", [0.0, 29 * DAY])
+def test_an_array_that_older_code_began_can_go_unless_it_is_in_use(
+    store: Store, age_seconds: float
+) -> None:
+    keys = [content_key({"number": number}) for number in range(5)]
+    manifests: list[dict[str, object]] = [
+        {"versions": {"activations": 1}},
+        {"versions": {"activations": 2}},
+        {"versions": {"activations": 3}},  # by newer code than this
+        {},
+    ]
+    for key, manifest in zip(keys, manifests, strict=False):
+        age(store.begin("activations", key, shape=SHAPE, manifest=manifest).folder, age_seconds)
+    damaged = store.begin("activations", keys[4], shape=SHAPE, manifest=manifests[0]).folder
+    (damaged / MANIFEST).unlink()
+    arrays = [str(store.root / "unfinished" / f"activations-{key}") for key in keys]
+    found = garbage(store, versions={"activations": 2})
+    assert why(found) == {
+        arrays[0]: "unfinished, of version 1 of activations, now 2",
+        arrays[3]: "unfinished, of an unknown older version of activations",
+    }
+    with store.lock("activations", keys[0]):
+        assert why(garbage(store, versions={"activations": 2})).keys() == {arrays[3]}
+        assert [item.what for item in collect(found)] == [arrays[3]]
+    assert len(unfinished_entries(store)) == 4
+    assert garbage(store, versions=NONE) == []
 
 
 def test_an_array_that_nobody_touched_for_a_month_can_go_unless_it_is_taken_up(
@@ -309,6 +367,9 @@ def test_an_array_that_nobody_touched_for_a_month_can_go_unless_it_is_taken_up(
     write_rows(array, values, [1])
     assert collect(found) == []
     age(array.folder, 31 * DAY)
+    with store.lock("activations", KEY):  # taken up, and nothing was written yet
+        assert garbage(store, versions=NONE) == []
+        assert collect(found) == []
     assert collect(found) == found
     assert not array.folder.exists()
 
@@ -342,21 +403,40 @@ def test_artifacts_of_older_code_and_what_came_of_them_can_go(store: Store) -> N
     ]
     for key, said in zip(keys, versions, strict=True):
         store.write("neighbors", key, arrays={"ids": np.arange(3)}, manifest={"versions": said})
-    written(store, OTHER_KEY)  # tells no version
-    found = garbage(store, versions={"activations": 2, "neighbors": 2})
+    # what tells no version
+    neighbors(store, OTHER_KEY, 5)
+    store.write("affinities", KEY, arrays={}, manifest={})
+    store.write("imported", KEY, arrays={}, manifest={})
+    found = garbage(store, versions={"activations": 2, "neighbors": 2, "affinities": 2})
     assert why(found) == {
         f"neighbors/{keys[0]}": "of version 1 of neighbors, now 2",
         f"neighbors/{keys[4]}": "of version 1 of activations, now 2",
         f"neighbors/{keys[5]}": "of version 1 of activations, now 2, version 1 of neighbors, now 2",
+        f"neighbors/{OTHER_KEY}-k5": "of an unknown older version of neighbors",
     }
     with store.lock("neighbors", keys[0]):
-        assert why(garbage(store, versions={"neighbors": 2})).keys() == {f"neighbors/{keys[5]}"}
-        assert len(collect(found)) == 2
+        listed = {f"neighbors/{keys[5]}", f"neighbors/{OTHER_KEY}-k5"}
+        assert why(garbage(store, versions={"neighbors": 2})).keys() == listed
+        assert len(collect(found)) == 3
     assert collect(found[:0]) == []
     assert [item.what for item in collect(garbage(store, versions={"neighbors": 2}))] == [
         f"neighbors/{keys[0]}"
     ]
-    assert len(entries(store)) == 4
+    assert len(entries(store)) == 5
+
+
+def test_older_versions_are_told_in_words() -> None:
+    versions = {"activations": 3, "neighbors": 2}
+    said: list[tuple[dict[str, object], str | None, list[str]]] = [
+        ({"versions": {"activations": 2, "neighbors": 2}}, None, ["version 2 of activations, now 3"]),
+        ({"versions": {}}, "neighbors", []),
+        ({"versions": versions}, "neighbors", []),
+        ({"version": 1}, None, []),
+        ({"version": 1}, "imported", []),
+        ({"version": 1}, "neighbors", ["an unknown older version of neighbors"]),
+    ]
+    for manifest, stage, words in said:
+        assert older_versions(manifest, versions, stage=stage) == words
 
 
 def test_neighbors_go_where_there_are_more_of_them_and_those_are_whole(store: Store) -> None:
@@ -383,6 +463,38 @@ def test_what_no_study_needs_can_go_when_the_needed_is_told(store: Store) -> Non
     assert collect(found) == found
     assert store.read(STAGE, KEY) is not None
     assert store.read(STAGE, OTHER_KEY) is None
+
+
+def test_what_is_needed_is_not_known_while_a_run_uses_the_store(store: Store) -> None:
+    written(store)
+    with store.running():
+        (mark,) = (store.root / "locks").iterdir()
+        age(mark, 2 * DAY)
+        assert garbage(store, versions=NONE) == []
+        for n_running, told in ((1, "1 run uses it"), (2, "2 runs use it")):
+            with contextlib.ExitStack() as others:
+                for _ in range(n_running - 1):
+                    others.enter_context(store.running())
+                with pytest.raises(StoreError) as caught:
+                    garbage(store, versions=NONE, needed=set())
+            assert caught.value.message == (
+                f"what is needed in {store.root} is not known while {told}. Nothing was removed."
+            )
+            assert caught.value.hint == "wait until nothing runs, or use gc without --keep-only."
+    assert len(garbage(store, versions=NONE, needed=set())) == 1
+
+
+def test_what_is_not_needed_stays_once_a_run_begins(store: Store, values: np.ndarray) -> None:
+    a_store_with_everything(store, values)
+    flip_byte(written(store, content_key({})) / ARRAYS, -1)
+    with pytest.warns(DamagedArtifactWarning):
+        store.read(STAGE, content_key({}))
+    found = garbage(store, versions=NONE, needed=set())
+    assert len(found) == 3
+    with store.running():
+        assert [item.why for item in collect(found)] == ["damaged, set aside"]
+    assert len(entries(store)) == 2
+    assert len(collect(garbage(store, versions=NONE, needed=set()))) == 2
 
 
 # remote stores

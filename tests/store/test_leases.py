@@ -40,13 +40,13 @@ def never() -> None:
     raise AssertionError("waited for a lock that nobody holds")
 
 
-def left_by_a_killed_process(store: RemoteStore) -> bytes:
+def left_by_a_killed_process(store: RemoteStore, name: str = NAME) -> bytes:
     """Leave a lease as a process of this machine does that is killed; return what is in it."""
-    lease = store._own_leases.take(NAME)
+    lease = store._own_leases.take(name)
     assert lease is not None
     lease._released.set()
     lease._thread.join()
-    found = store.files.read(NAME)
+    found = store.files.read(name)
     assert found is not None
     return found
 
@@ -291,3 +291,54 @@ def test_another_machine_goes_on_when_the_holder_is_killed(
     holder.wait()
     with here.lock(STAGE, KEY, waiting=lambda: None) as held:
         assert held
+
+
+# runs
+
+
+def test_runs_are_counted_on_all_machines_and_leave_nothing(machine: Machine) -> None:
+    here, there = machine("here"), machine("there")
+    assert here.n_running() == 0
+    with here.running():
+        assert (here.n_running(), there.n_running()) == (1, 1)
+        with there.running(), there.running():
+            assert (here.n_running(), there.n_running(), machine("third").n_running()) == (3, 3, 3)
+        with there.lock(STAGE, KEY):
+            assert (here.n_running(), there.n_running()) == (1, 1)
+    assert (here.n_running(), there.n_running()) == (0, 0)
+    assert here.files.listing("leases") == {}
+    assert list((here.root / "locks").iterdir()) == []
+
+
+def test_a_killed_run_counts_nowhere(machine: Machine) -> None:
+    here, there = machine("here"), machine("there")
+    left_by_a_killed_process(here, f"leases/runs-{KEY}.json")
+    assert here.n_running() == 0
+    before = time.monotonic()
+    with here.running():
+        assert there.n_running() == 1
+    assert time.monotonic() - before >= STALE, "silence was told from a beat at once"
+    assert there.n_running() == 0
+
+
+def test_a_run_that_ends_while_it_is_watched_is_not_counted(machine: Machine) -> None:
+    here, there = machine("here"), machine("there")
+    name = f"leases/runs-{KEY}.json"
+    left_by_a_killed_process(here, name)
+    threading.Timer(2 * BEAT, here.files.remove, [name]).start()
+    assert there.n_running() == 0
+
+
+def test_a_remote_store_without_the_right_to_write_is_used_without_a_mark(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = machine("here"), machine("there")
+    here.write(STAGE, KEY, arrays={"ids": np.arange(3)}, manifest=MANIFEST_OF_TEST)
+
+    def refused(path: str, data: bytes) -> None:
+        raise PermissionError("Forbidden")
+
+    monkeypatch.setattr(there.files, "_create", refused)
+    with there.running():
+        assert here.n_running() == 0
+        assert there.read(STAGE, KEY) is not None

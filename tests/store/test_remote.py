@@ -9,6 +9,7 @@ import pickle
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import fsspec
@@ -100,15 +101,38 @@ def test_what_one_machine_writes_another_reads(machine: Machine) -> None:
         assert copies[0].read_bytes() == copies[1].read_bytes()
 
 
-def test_a_copy_that_is_here_is_read_without_the_network(
+def test_a_copy_that_is_here_is_read_with_one_small_request(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here, there = machine("here"), machine("there")
     write(here)
     assert_whole(there)
     for store in (here, there):
-        monkeypatch.setattr(store.files, "_system", None)
+        asked: list[str] = []
+
+        def small(path: str, asked: list[str] = asked) -> bytes:
+            asked.append(path)
+            return b"{}"
+
+        monkeypatch.setattr(store.files, "_system", SimpleNamespace(cat_file=small))
         assert_whole(store)
+        assert [path.rpartition("/prefix/")[2] for path in asked] == [f"manifests/{STAGE}/{KEY}.json"]
+
+
+def test_a_copy_of_what_another_machine_removed_is_shared_again_when_it_is_read(
+    machine: Machine,
+) -> None:
+    here, there = machine("here"), machine("there")
+    write(here)
+    write(here, OTHER_KEY)
+    there.remove(STAGE, KEY)
+    assert there.keys(STAGE) == [OTHER_KEY]
+    assert here.keys(STAGE) == sorted([KEY, OTHER_KEY])
+    assert_whole(here)
+    assert there.keys(STAGE) == sorted([KEY, OTHER_KEY])
+    for store in (here, there, machine("third")):
+        assert_whole(store)
+        assert store.remote_damages(STAGE, KEY) == []
 
 
 def test_keys_are_chosen_by_prefix_among_those_here_and_there(machine: Machine) -> None:
@@ -228,7 +252,7 @@ def test_a_damaged_copy_is_named_and_fetched_again(machine: Machine, name: str, 
 def test_a_damaged_copy_gives_way_to_what_is_written(machine: Machine) -> None:
     here, there = machine("here"), machine("there")
     flip_byte(write(here) / ARRAYS, -1)
-    with pytest.warns(DamagedArtifactWarning, match="fetched again"):
+    with pytest.warns(DamagedArtifactWarning, match="is written anew"):
         write(here, first=7)
     assert_whole(here, first=7)
     assert_whole(there, first=7)

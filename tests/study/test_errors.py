@@ -320,6 +320,24 @@ def lines_of(error: StudyError) -> list[str]:
             ],
         ),
         (
+            'models = ["imported(gemma-2b)", "gemma-2b", "gemma-2b(adapter=imported(x))"]\n'
+            'texts = ["news", "imported(news)", "caesar(imported(mine))",\n'
+            '{ texts = "imported(mine)", column = "a" }]',
+            [
+                'models[2] = "gemma-2b": results would call it as they call models[1], imported(gemma-2b)',
+                'models[3] = "gemma-2b(adapter=imported(x))": imported(x) stands for imported readings, and '
+                "there is no adapter to read; imported readings are taken by 'isodepth run STUDY "
+                "--imported' alone",
+                'texts[2] = "imported(news)": texts[1] is called "news" too; give one of them another name: '
+                '{ ..., name = "..." }',
+                'texts[3] = "caesar(imported(mine))": imported(mine) stands for imported readings, and '
+                "there is no text set to read; imported readings are taken by 'isodepth run STUDY "
+                "--imported' alone",
+                "texts[4].texts = \"imported(mine)\": column is 'a', and what was imported has no columns to "
+                "choose from",
+            ],
+        ),
+        (
             GOOD + '[loading]\ndevice = "cpu"\ndevice_map = "auto"',
             ['loading.device_map = "auto": it excludes device: a device map chooses the devices itself'],
         ),

@@ -401,3 +401,16 @@ def test_nothing_heavy_is_needed_before_a_study_is_read() -> None:
         assert f"'{heavy}'" not in after, heavy
     assert "'pydantic'" not in before
     assert "'pydantic'" in after
+
+
+def test_imported_names_are_taken_as_they_are_and_looked_up_nowhere(loaded: Loaded) -> None:
+    study = loaded(
+        'models = ["imported(my-model)", "imported(gemma-2b (bfloat16))"]\n'
+        'also_as_chat = ["imported(my-model)"]\n'
+        'texts = ["imported(web-text)", { left = "imported(a)", right = "imported(b)", n = 7 }]\nks = [3]'
+    )
+    assert study.models == ("imported(my-model)", "imported(gemma-2b (bfloat16))")
+    assert study.also_as_chat == ("imported(my-model)",)
+    assert [(one.name, one.n) for one in study.texts] == [("web-text", None), ("a x b", 7)]
+    again = Study.of(**study.as_dict())
+    assert (again.models, again.texts) == (study.models, study.texts)

@@ -18,19 +18,29 @@ times what batching two copies of one text changes, which is rounding alone; nev
 fixed one.
 """
 
+import functools
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from isodepth.activations.batching import BATCHINGS, length_sorted_batches
+from isodepth.activations.batching import BATCHINGS
 from isodepth.activations.capture import BlockReader, Reading
 from isodepth.activations.encoding import EncodedTexts
 from isodepth.activations.failures import is_out_of_memory
 from isodepth.activations.memory import HalvingReader, refuse_text_too_large
 from isodepth.activations.outliers import NORMS, NormOutliers, measured_outliers, token_norms
+from isodepth.activations.probes import (
+    N_PROBES,
+    Parts,
+    in_batches,
+    of_one_length,
+    of_reading,
+    probe_texts,
+    with_and_without_last_token,
+)
 from isodepth.activations.residual_stream import (
     Alone,
     against_hidden_states,
@@ -42,12 +52,6 @@ from isodepth.errors import ActivationsError, IsodepthWarning, first_line, liste
 from isodepth.models.final_norm import final_norm
 from isodepth.models.model import Model
 
-Read = Callable[..., np.ndarray]
-
-N_PROBES = 8
-MOST_PROBE_TOKENS = 512
-MOST_MIDDLE_TOKENS = 128
-"""One probe is long; the others need not be, and cost as much as they are long."""
 TOLERANCES = {"float32": 1e-4, "float16": 1e-2, "bfloat16": 5e-2}
 """Largest relative difference of vectors; what is seen in float32 is near 1e-6. Models quantized by
 bitsandbytes compute in 16 bits or less inside their layers, whatever they return, and have bfloat16's.
@@ -133,32 +137,17 @@ class Contract:
         return {**values, **lists, "outliers": asdict(self.outliers)}
 
 
-def probe_texts(
-    encoded: EncodedTexts, *, context_length: int | None = None, n_probes: int = N_PROBES
-) -> list[np.ndarray]:
-    """Return the token ids of probe texts, of all lengths, from short to long.
-
-    The last of them is the longest text, at most its first 512 tokens; of the others at most the first
-    128 are taken. One token less than the model can read at most, so that another can follow.
-    """
-    limit = MOST_PROBE_TOKENS if context_length is None else min(MOST_PROBE_TOKENS, context_length)
-    *others, longest = np.argsort(encoded.lengths, kind="stable")
-    places = np.unique(np.linspace(0, len(others) - 1, min(n_probes - 1, len(others))).astype(int))
-    probes = [encoded.ids[others[place]][: min(limit, MOST_MIDDLE_TOKENS)] for place in places]
-    probes.append(encoded.ids[longest][:limit])
-    # one text alone would need no padding
-    return probes if len(probes) > 1 else [probes[0][: max(1, len(probes[0]) // 2)], *probes]
-
-
-def check_contract(
+def check_contracts(
     model: Model,
     encoded: EncodedTexts,
+    readings: Sequence[Reading],
     *,
-    pooling: str | int,
-    captures: Sequence[str] = ("block",),
     n_probes: int = N_PROBES,
-) -> Contract:
-    """Return the measurements on probe texts of this run.
+) -> tuple[Contract, ...]:
+    """Return the measurements on probe texts of this run, for each thing that is read.
+
+    Each is what it would be if nothing else were read: so the way of batching, and with it the values,
+    do not depend on what else a run wants.
 
     Parameters
     ----------
@@ -166,10 +155,8 @@ def check_contract(
         The model.
     encoded : EncodedTexts
         The texts of the run.
-    pooling : str or int
-        As in `ExtractionOptions`.
-    captures : sequence of str
-        What the run reads; batching is measured on these and on block outputs.
+    readings : sequence of Reading
+        What the run reads; batching is measured on each of these and on block outputs.
     n_probes : int
         How many texts to measure on, at least 2.
 
@@ -189,52 +176,118 @@ def check_contract(
     """
     front = encoded.n_left_out_of_mean(is_causal=model.is_causal)
     probes = probe_texts(encoded, context_length=model.context_length, n_probes=n_probes)
-    checked = "mean" if pooling == "mean" or not model.is_causal else "last"
-    wanted = tuple(Reading(capture, checked) for capture in dict.fromkeys(("block", *captures)))
+    measured = [_measured_at(model, one) for one in readings]
+    blocks = [Reading("block", one.pooling) for one in measured]
+    wanted = tuple(dict.fromkeys([*blocks, *measured]))
     with BlockReader(model, (*wanted, Reading("block", NORMS)), pools={NORMS: token_norms}) as reader:
         alone = [_read_alone(reader, ids, front) for ids in probes]
     probed = np.stack([values[0] for values, _, _ in alone], axis=1)
     _refuse_not_finite(model, probed)
-    single = np.stack([np.concatenate(values[:-1]) for values, _, _ in alone], axis=1)
+    single = {
+        one: np.stack([values[place] for values, _, _ in alone], axis=1)
+        for place, one in enumerate(wanted)
+    }
     with BlockReader(model, wanted) as reader, chained_blocks(model) as chained:
         halving = HalvingReader(reader, front=front)
 
-        def read(ids: Sequence[np.ndarray], lengths: Sequence[int] | None = None) -> np.ndarray:
-            """Return block outputs, and below them what else the run reads."""
-            return np.concatenate(halving.read(ids, lengths=lengths))
+        def read(ids: Sequence[np.ndarray], lengths: Sequence[int] | None = None) -> Parts:
+            return dict(zip(wanted, halving.read(ids, lengths=lengths), strict=True))
 
         middle = len(probes) // 2
         copies = read([probes[middle]] * 2)
-        rounding = float(relative_difference(copies, single[:, [middle]]).max())
-        tolerance = _tolerance(model, rounding)
-        later = _later_token_effect(model, read, probes[middle], tolerance)
-        batching, batched = "padded", _in_batches(read, probes, model.rescales_above)
-        padding = float(relative_difference(batched, single).max())
-        if not padding <= tolerance:
-            batching, batched, single = _without_padding(read, probes, tolerance)
-            _warn_of_batching(model, batching, padding, tolerance)
+        followed = with_and_without_last_token(model, read, probes[middle])
+        padded = in_batches(read, probes, model.rescales_above)
+        same_length = functools.cache(lambda: of_one_length(read, probes))
+        found = {
+            one: _Batched.measured(model, one, middle, single, copies, followed, padded, same_length)
+            for one in dict.fromkeys(measured)
+        }
+    _warn_of_batching(model, found)
     norm = final_norm(model)
     hooks, last = against_hidden_states(alone, model, final_norm=norm)
     warn_of_hidden_states(model, hooks, chained)
     norms = [values[-1] for values, _, _ in alone]
-    return Contract(
-        probe_tokens=tuple(len(ids) for ids in probes),
-        skipped_blocks=tuple(block + 1 for block in model.skipped_blocks),
-        is_causal=model.is_causal,
-        batching=batching,
-        batched_against_single=float(relative_difference(batched, single).max()),
-        padded_against_single=padding,
-        rounding=rounding,
-        later_token_effect=later,
-        tolerance=tolerance,
-        blocks_chained=max(chained.values(), default=0.0),
-        final_norm=norm,
-        hooks_against_hidden_states=hooks,
-        last_hidden_state=last,
-        outliers=measured_outliers(probed, norms, probes, model.tokenizer),
-        batched=batched[: model.n_layers],
-        single=single[: model.n_layers],
+    outliers = measured_outliers(probed, norms, probes, model.tokenizer)
+    return tuple(
+        Contract(
+            probe_tokens=tuple(len(ids) for ids in probes),
+            skipped_blocks=tuple(block + 1 for block in model.skipped_blocks),
+            is_causal=model.is_causal,
+            batching=found[one].batching,
+            batched_against_single=found[one].difference,
+            padded_against_single=found[one].padding,
+            rounding=found[one].rounding,
+            later_token_effect=found[one].later,
+            tolerance=found[one].tolerance,
+            blocks_chained=max(chained.values(), default=0.0),
+            final_norm=norm,
+            hooks_against_hidden_states=hooks,
+            last_hidden_state=last,
+            outliers=outliers,
+            batched=found[one].batched[: model.n_layers],
+            single=found[one].single[: model.n_layers],
+        )
+        for one in measured
     )
+
+
+def _measured_at(model: Model, reading: Reading) -> Reading:
+    """Return what is measured for a reading: its capture at the last token, or the mean."""
+    by_mean = reading.pooling == "mean" or not model.is_causal
+    return Reading(reading.capture, "mean" if by_mean else "last")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Batched:
+    """How one reading is batched, and what was measured for it; see `Contract`."""
+
+    batching: str
+    padding: float
+    rounding: float
+    later: float | None
+    tolerance: float
+    batched: np.ndarray
+    single: np.ndarray
+
+    @property
+    def difference(self) -> float:
+        return float(relative_difference(self.batched, self.single).max())
+
+    @classmethod
+    def measured(
+        cls,
+        model: Model,
+        reading: Reading,
+        middle: int,
+        singles: Parts,
+        copies: Parts,
+        followed: tuple[Parts, Parts] | None,
+        padded: Parts,
+        same_length: Callable[[], tuple[Parts, Parts]],
+    ) -> "_Batched":
+        single, batched = of_reading(singles, reading), of_reading(padded, reading)
+        rounding = float(relative_difference(of_reading(copies, reading), single[:, [middle]]).max())
+        tolerance = _tolerance(model, rounding)
+        later = None
+        if followed is not None:
+            alone, with_more = (of_reading(parts, reading) for parts in followed)
+            later = _later_token_effect(model, with_more, alone, tolerance)
+        padding = float(relative_difference(batched, single).max())
+        batching = "padded"
+        if not padding <= tolerance:
+            batched, single = (of_reading(parts, reading) for parts in same_length())
+            is_exact = relative_difference(batched, single).max() <= tolerance
+            batching = "equal-length" if single.shape[1] > 1 and is_exact else "single"
+            batched = batched if batching == "equal-length" else single
+        return cls(
+            batching=batching,
+            padding=padding,
+            rounding=rounding,
+            later=later,
+            tolerance=tolerance,
+            batched=batched,
+            single=single,
+        )
 
 
 def _read_alone(reader: BlockReader, ids: np.ndarray, front: int) -> Alone:
@@ -268,16 +321,10 @@ def _tolerance(model: Model, rounding: float) -> float:
     return min(max(fixed, ROUNDING_FACTOR * rounding), MOST_TIMES_FIXED * fixed)
 
 
-def _later_token_effect(model: Model, read: Read, probe: np.ndarray, tolerance: float) -> float | None:
-    """Return how much a text's last token changes those before; refuse it if the model is causal."""
-    if not model.is_causal:
-        return None
-    if model.rescales_above is not None:  # above it, every token changes the position embeddings
-        probe = probe[: model.rescales_above]
-    if len(probe) == 1:
-        probe = np.repeat(probe, 2)
-    alone = read([probe[:-1]])
-    followed = read([probe], lengths=[len(probe) - 1])
+def _later_token_effect(
+    model: Model, followed: np.ndarray, alone: np.ndarray, tolerance: float
+) -> float:
+    """Return how much a text's last token changes those before; refuse it where that is too much."""
     effect = relative_difference(followed, alone).max(axis=1)
     tolerance *= 1 if model.provenance["is_exact"] else LATER_FACTOR
     wrong = [layer for layer, value in enumerate(effect[: model.n_layers], 1) if not value <= tolerance]
@@ -292,40 +339,18 @@ def _later_token_effect(model: Model, read: Read, probe: np.ndarray, tolerance: 
     return float(effect.max())
 
 
-def _in_batches(read: Read, probes: list[np.ndarray], rescales_above: int | None) -> np.ndarray:
-    """Return the probes' activations, padded: the shortest with the longest, the others together."""
-    values: dict[int, np.ndarray] = {}
-    for group in ([0, len(probes) - 1], list(range(1, len(probes) - 1))):
-        lengths = np.array([len(probes[index]) for index in group], dtype=np.int64)
-        together = length_sorted_batches(
-            lengths, token_budget=int(lengths.sum()) ** 2, rescales_above=rescales_above
+def _warn_of_batching(model: Model, found: Mapping[Reading, _Batched]) -> None:
+    for batching in dict.fromkeys(one.batching for one in found.values()):
+        if batching == "padded":
+            continue
+        captures = {reading.capture: one for reading, one in found.items() if one.batching == batching}
+        worst = max(captures.values(), key=lambda one: one.padding)
+        what = "batching" if batching == "single" else "padding"
+        of = "" if len({one.batching for one in found.values()}) == 1 else f" of {listed([*captures])}"
+        warnings.warn(
+            f"{model.name} ({type(model.body).__name__}): {what} changes the activations{of} (relative "
+            f"difference {worst.padding:.1e}, expected at most {worst.tolerance:.0e}), so it is read "
+            f"otherwise: {BATCHINGS[batching]}. That takes longer.",
+            BatchingWarning,
+            stacklevel=3,
         )
-        for batch in together if group else []:
-            indices = [group[place] for place in batch]
-            found = read([probes[index] for index in indices])
-            values |= {index: found[:, row] for row, index in enumerate(indices)}
-    return np.stack([values[index] for index in range(len(probes))], axis=1)
-
-
-def _without_padding(
-    read: Read, probes: list[np.ndarray], tolerance: float
-) -> tuple[str, np.ndarray, np.ndarray]:
-    """Return how the model can be batched exactly, with activations batched so and one at a time."""
-    longer = probes[min(len(probes) // 2, len(probes) - 2) :]
-    same = [ids[: len(longer[0])] for ids in longer]
-    single = np.concatenate([read([ids]) for ids in same], axis=1)
-    batched = read(same)
-    if len(same) > 1 and relative_difference(batched, single).max() <= tolerance:
-        return "equal-length", batched, single
-    return "single", single, single
-
-
-def _warn_of_batching(model: Model, batching: str, padding: float, tolerance: float) -> None:
-    what = "batching" if batching == "single" else "padding"
-    warnings.warn(
-        f"{model.name} ({type(model.body).__name__}): {what} changes the activations (relative "
-        f"difference {padding:.1e}, expected at most {tolerance:.0e}), so it is read otherwise: "
-        f"{BATCHINGS[batching]}. That takes longer.",
-        BatchingWarning,
-        stacklevel=3,
-    )

@@ -1,8 +1,6 @@
 """Activations of a model on a text set, at the end of every decoder block.
 
->>> model = load_model("smollm2-135m-instruct")                                  # doctest: +SKIP
->>> activations = extract(model, load_texts("wikipedia", n=512))                 # doctest: +SKIP
->>> activations.values.shape                                                     # doctest: +SKIP
+>>> extract(model, load_texts("wikipedia", n=512)).values.shape                  # doctest: +SKIP
 (30, 512, 576)
 
 On the CPU several batches are read at once, one thread each, over shared weights: for models of this
@@ -22,9 +20,10 @@ import numpy as np
 
 from isodepth.activations.batching import length_sorted_batches
 from isodepth.activations.capture import BlockReader, Reading
-from isodepth.activations.contract import N_PROBES, Contract, check_contract
+from isodepth.activations.contract import Contract, check_contracts
 from isodepth.activations.encoding import EncodedTexts, encode_texts, refuse_places_without_text
 from isodepth.activations.memory import HalvingReader
+from isodepth.activations.probes import N_PROBES
 from isodepth.activations.result import Activations, ExtractionOptions, check_finite
 from isodepth.activations.workers import most_workers, worker_threads
 from isodepth.errors import ActivationsError, ParameterError
@@ -41,7 +40,7 @@ ACCELERATOR_TOKEN_BUDGET = 16_384
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Extraction:
-    """An extraction that is ready to run: checked, encoded, to be cut into batches.
+    """One pass of a model over texts that is ready to run: checked, encoded, to be cut into batches.
 
     Parameters
     ----------
@@ -53,8 +52,8 @@ class Extraction:
         What to read in one pass; they differ in capture and pooling only.
     encoded : EncodedTexts
         The distinct texts as token ids.
-    contract : Contract
-        What was measured on some of the texts.
+    contracts : tuple of Contract
+        What was measured on some of the texts for each of the options; all have one way of batching.
     token_budget : int
         The most tokens of a batch, padding included.
     """
@@ -63,7 +62,7 @@ class Extraction:
     texts: TextSet
     options: tuple[ExtractionOptions, ...]
     encoded: EncodedTexts
-    contract: Contract
+    contracts: tuple[Contract, ...]
     token_budget: int
 
     @property
@@ -74,13 +73,18 @@ class Extraction:
         ]
         return tuple((n, len(self.texts), self.model.width) for n in n_layers)
 
-    def provenance(self) -> dict[str, Any]:
-        """Return what was read and how, as JSON values."""
+    @property
+    def batching(self) -> str:
+        """How texts are batched: a key of `BATCHINGS`."""
+        return self.contracts[0].batching
+
+    def provenance(self, contract: Contract) -> dict[str, Any]:
+        """Return what was read and how, as JSON values, for options of this contract."""
         return {
             **self.model.provenance,
             "token_budget": self.token_budget,
             "encoding": self.encoded.as_dict(),
-            "contract": self.contract.as_dict(),
+            "contract": contract.as_dict(),
         }
 
     def batches(
@@ -117,7 +121,7 @@ class Extraction:
         batches = length_sorted_batches(
             lengths,
             token_budget=self.token_budget,
-            batching=self.contract.batching,
+            batching=self.batching,
             rescales_above=self.model.rescales_above,
         )
         todo = [batch for batch in batches if needed[batch].any()]
@@ -175,8 +179,11 @@ def prepare_extraction(
     *,
     token_budget: int | None = None,
     n_probes: int = N_PROBES,
-) -> Extraction:
-    """Return an extraction whose contract holds.
+) -> tuple[Extraction, ...]:
+    """Return the passes that read what is wanted, each of which keeps its contract.
+
+    That is one, unless some of what is wanted must be batched otherwise than the rest. How each is
+    batched depends on the model, the texts, its capture and pooling, never on what else is read.
 
     Parameters
     ----------
@@ -194,14 +201,14 @@ def prepare_extraction(
     Raises
     ------
     ParameterError
-        If the options cannot be read in one pass.
+        If the options differ in more.
     TextsError
         If a text has no tokens, or none where the pooling looks.
     ModelError
         If the model has no such part, or no chat template, or is an object that was changed since it
         was identified.
     ActivationsError
-        If the contract does not hold; see `check_contract`.
+        If the contract does not hold; see `check_contracts`.
     """
     refuse_changed(model)
     wanted = (options,) if isinstance(options, ExtractionOptions) else tuple(options)
@@ -229,24 +236,24 @@ def prepare_extraction(
         refuse_places_without_text(
             encoded, one.pooling, capture=one.capture, is_causal=model.is_causal, name=model.name
         )
-    poolings = dict.fromkeys(one.pooling for one in wanted)
+    readings = [Reading(one.capture, one.pooling) for one in wanted]
     with quiet_transformers():  # it logs which of its implementations it falls back to
-        contract = check_contract(
-            model,
-            encoded,
-            pooling="last" if "last" in poolings else wanted[0].pooling,
-            captures=[one.capture for one in wanted],
-            n_probes=n_probes,
-        )
+        contracts = check_contracts(model, encoded, readings, n_probes=n_probes)
     on_accelerator = str(model.provenance.get("device", "cpu")).startswith(("cuda", "mps"))
     default = ACCELERATOR_TOKEN_BUDGET if on_accelerator else TOKEN_BUDGET
-    return Extraction(
-        model=model,
-        texts=texts,
-        options=wanted,
-        encoded=encoded,
-        contract=contract,
-        token_budget=default if token_budget is None else token_budget,
+    passes: dict[str, list[tuple[ExtractionOptions, Contract]]] = {}
+    for one, contract in zip(wanted, contracts, strict=True):
+        passes.setdefault(contract.batching, []).append((one, contract))
+    return tuple(
+        Extraction(
+            model=model,
+            texts=texts,
+            options=tuple(one for one, _ in found),
+            encoded=encoded,
+            contracts=tuple(contract for _, contract in found),
+            token_budget=default if token_budget is None else token_budget,
+        )
+        for found in passes.values()
     )
 
 
@@ -377,20 +384,20 @@ def _extracted(
         raise ParameterError(f"token_budget must be at least 1; got {token_budget}")
     text_set = texts if isinstance(texts, TextSet) else load_texts(texts, progress=progress)
     loaded = model if isinstance(model, Model) else load_model(model, progress=progress)
-    extraction = prepare_extraction(loaded, text_set, options, token_budget=token_budget)
-    values = [np.empty(shape, dtype=np.float32) for shape in extraction.shapes]
-    for rows, parts in extraction.batches(progress=progress):
-        for whole, part in zip(values, parts, strict=True):
-            whole[:, rows] = part
-    return [
-        Activations(
-            values=one,
-            model=loaded.name,
-            texts=text_set.name,
-            model_digest=loaded.digest,
-            texts_digest=text_set.digest,
-            options=wanted,
-            provenance=extraction.provenance(),
-        )
-        for one, wanted in zip(values, extraction.options, strict=True)
-    ]
+    found: dict[ExtractionOptions, Activations] = {}
+    for extraction in prepare_extraction(loaded, text_set, options, token_budget=token_budget):
+        values = [np.empty(shape, dtype=np.float32) for shape in extraction.shapes]
+        for rows, parts in extraction.batches(progress=progress):
+            for whole, part in zip(values, parts, strict=True):
+                whole[:, rows] = part
+        for one, wanted, contract in zip(values, extraction.options, extraction.contracts, strict=True):
+            found[wanted] = Activations(
+                values=one,
+                model=loaded.name,
+                texts=text_set.name,
+                model_digest=loaded.digest,
+                texts_digest=text_set.digest,
+                options=wanted,
+                provenance=extraction.provenance(contract),
+            )
+    return [found[wanted] for wanted in options]

@@ -9,7 +9,7 @@ import numpy as np
 from isodepth.axes import ActivationValues
 from isodepth.errors import ActivationsError, ParameterError, listed, whole_number
 
-EXTRACTION_VERSION = 2
+EXTRACTION_VERSION = 3
 """Raise it when the same model, texts and options would give other values."""
 
 CAPTURES = {

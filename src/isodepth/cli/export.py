@@ -51,7 +51,8 @@ def neighbors_command(
 ) -> None:
     """Write a neighbor bundle of every reading in the store: ids only, a few MB a model.
 
-    Bundles hold no texts, no paths and nothing of this machine. 'isodepth import bundle' reads them.
+    Bundles hold no texts, no paths and nothing of this machine. 'isodepth import bundle' reads them,
+    also to bring your own readings beside imported ones.
     """
     from isodepth.cli.progress import ProgressDisplay
     from isodepth.cli.results import megabytes

@@ -1,5 +1,6 @@
 """`isodepth import`: neighbors, activations and matrices that were made elsewhere."""
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,12 @@ Examples:
 def import_command() -> None:
     """Bring in what was made elsewhere: neighbors, activations, matrices, neighbor bundles.
 
-    Neighbors and activations become readings in the store, which studies take as they take their own.
+    Neighbors, activations and bundles become readings in the store. 'isodepth run STUDY --imported'
+    takes these and no others: a study takes either imported readings or those of models that it runs.
+    In a study a reading is named as a model that is run here, or "imported(NAME)", NAME being what the
+    import calls model or texts. To bring your own readings beside imported ones, write them with
+    'isodepth export neighbors' and read them with 'isodepth import bundle'.
+
     Matrices become a folder of results.
     """
 
@@ -168,27 +174,47 @@ def activations_command(
         )
         arrival = keep_reading(reading, kept, replaces=replaces)
     _tell(arrival)
+    _tell_of_studies([arrival])
 
 
 @import_command.command(
     "bundle",
     epilog="""\b
-Example:
+Examples:
   isodepth import bundle bundles/*.safetensors
+  isodepth import bundle step2000.safetensors --model "pythia-70m at step 2000"
 """,
 )
 @click.argument(
     "files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path)
 )
+@click.option("--model", help="What the model of a single file is called. Default: as the file says.")
+@click.option("--texts", help="What the text set is called. Default: as the files say.")
 @_store_options
-def bundle_command(files: tuple[Path, ...], *, store: str | None, replaces: bool) -> None:
-    """Import neighbor bundles, which 'isodepth export neighbors' writes."""
+def bundle_command(
+    files: tuple[Path, ...],
+    *,
+    model: str | None,
+    texts: str | None,
+    store: str | None,
+    replaces: bool,
+) -> None:
+    """Import neighbor bundles, which 'isodepth export neighbors' writes.
+
+    Of two bundles of one model, at two revisions say, one needs a name of its own: --model.
+    """
+    from isodepth.errors import ParameterError
     from isodepth.interchange import keep_reading, read_bundle
 
+    if model is not None and len(files) > 1:
+        raise ParameterError(
+            f"--model names the model of one file; got {len(files)} files",
+            hint="import files that need another name one by one.",
+        )
     kept = _opened(store)
     _each(
         [(str(file), file) for file in files],
-        lambda file: keep_reading(read_bundle(file), kept, replaces=replaces),
+        lambda file: keep_reading(read_bundle(file, model=model, texts=texts), kept, replaces=replaces),
     )
 
 
@@ -220,6 +246,7 @@ Examples:
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder for the results.",
 )
+@click.option("--replace", "replaces", is_flag=True, help="Replace results that the folder holds.")
 def matrices_command(
     files: tuple[Path, ...],
     *,
@@ -228,21 +255,29 @@ def matrices_command(
     k: int | None,
     with_embedding: bool,
     out: Path,
+    replaces: bool,
     **said: str | None,
 ) -> None:
     """Make results of matrices: the authors' published counts, or a table of similarities.
 
     FILES are .npz files with an array of counts for every pair of models, or .csv and .parquet tables
     with the columns left, right, left_layer, right_layer and similarity, as 'isodepth export' writes
-    them.
+    them. All of FILES become one folder of results; a folder that holds results already is refused.
     """
+    from isodepth.errors import ParameterError
     from isodepth.interchange import (
         FoundMatrices,
         imported_results,
         read_published_matrices,
         read_similarity_table,
     )
+    from isodepth.results.files import MANIFEST
 
+    if not replaces and (out / MANIFEST).exists():
+        raise ParameterError(
+            f"{out} holds results already, which these would replace",
+            hint="give all files in one command, or another folder, or --replace.",
+        )
     found: list[FoundMatrices] = []
     for file in files:
         if file.suffix in TABLES:
@@ -275,9 +310,11 @@ def _each(named: Sequence[tuple[str, Any]], imported: Callable[[Any], "Arrival"]
     from isodepth.errors import IsodepthError, ParameterError, counted, listed
 
     failed: list[str] = []
+    arrivals: list[Arrival] = []
     for name, file in named:
         try:
-            _tell(imported(file))
+            arrivals.append(imported(file))
+            _tell(arrivals[-1])
         except IsodepthError as error:
             if len(named) == 1:
                 raise
@@ -285,6 +322,8 @@ def _each(named: Sequence[tuple[str, Any]], imported: Callable[[Any], "Arrival"]
             if error.hint:
                 click.echo(f"hint: {error.hint}", err=True)
             failed.append(name)
+    if arrivals:
+        _tell_of_studies(arrivals)
     if failed:
         raise ParameterError(f"{len(failed)} of {counted(len(named), 'file')} failed: {listed(failed)}")
 
@@ -300,3 +339,24 @@ def _tell(arrival: "Arrival") -> None:
     )
     for note in arrival.notes:
         click.echo(f"note: {note}")
+
+
+def _tell_of_studies(arrivals: "Sequence[Arrival]") -> None:
+    """Say how a study takes what was imported, by what it would say of the first reading."""
+    reading = arrivals[0].reading
+    options = reading.options
+    models, texts = [f"imported({reading.model})"], [f"imported({reading.texts})"]
+    keys: dict[str, object] = {"models": models, "texts": texts}
+    if options.chat:
+        keys["also_as_chat"] = models
+    if options.capture != "block":
+        keys["captures"] = [options.capture]
+    if options.pooling != "last":
+        keys["poolings"] = [options.pooling]
+    if options.max_tokens is not None:
+        keys["max_tokens"] = options.max_tokens
+    said = ", ".join(f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in keys.items())
+    click.echo(
+        "note: 'isodepth run STUDY --imported' takes imported readings, and runs no model. In a study: "
+        f"{said}{' (the first of them)' if len(arrivals) > 1 else ''}."
+    )

@@ -68,6 +68,7 @@ def run_command(
     """
     from isodepth.atomic import refuse_unwritable
     from isodepth.errors import ParameterError
+    from isodepth.results import refuse_other_results
     from isodepth.store import open_store
     from isodepth.study import load_study
 
@@ -77,12 +78,14 @@ def run_command(
     kept = open_store(store)
     folder = results_folder(loaded.name) if out is None else out
     refuse_unwritable(folder)  # before the work, not after it
+    refuse_other_results(folder, loaded.name)
     is_local = engine == "local"
     if only_plan:
         _shown_plan(loaded, kept, imported=imported, measures_speed=is_local)
         return
     with logging_to(folder / LOG) as begin_log:
         plan = _shown_plan(loaded, kept, imported=imported, measures_speed=is_local)
+        _log_plan(plan)
         begin_log()
         is_whole = _run(plan, kept, folder, engine=engine, ray_address=ray_address)
     if not is_whole:
@@ -101,15 +104,22 @@ def _shown_plan(study: "Study", store: "Store", *, imported: bool, measures_spee
         )
     for line in plan_lines(plan):
         click.echo(line)
-        logger.info("%s", line)
     if plan.readings and len(plan.with_state("done")) < len(plan.readings):
         click.echo()
         click.echo("\n".join(state_table(plan)))
     for line in missing_lines([(one.what, one.reason, one.hint) for one in plan.missing]):
         click.echo(line, err=True)
-        logger.warning("%s", line)
     _tell_notices(plan)
     return plan
+
+
+def _log_plan(plan: "StudyPlan") -> None:
+    from isodepth.cli.study_tables import missing_lines, plan_lines
+
+    for line in plan_lines(plan):
+        logger.info("%s", line)
+    for line in missing_lines([(one.what, one.reason, one.hint) for one in plan.missing]):
+        logger.warning("%s", line)
 
 
 def _run(

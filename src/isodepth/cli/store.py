@@ -184,8 +184,12 @@ def gc_command(
     """Remove what no run needs again; what a running process uses stays.
 
     That is: what killed runs left, damaged things that were set aside, unfinished arrays whose result
-    is stored or that nobody touched for 30 days, what code of older versions computed or was computed
-    from, and neighbors of which the store has more. What was imported stays in any case.
+    is stored, that older code began or that nobody touched for 30 days, what code of older versions
+    computed or was computed from, and neighbors of which the store has more. What was imported stays in
+    any case.
+
+    --keep-only is refused while a study is run with this store, on any machine: what it has just
+    computed would seem needless. On a URL it can take a minute to tell.
     """
     from isodepth.stages import STAGE_VERSIONS
     from isodepth.store import open_store

@@ -1,6 +1,7 @@
 """The engine of one machine: tasks run in this process, one after another, in the order given."""
 
 import time
+import traceback
 from collections.abc import Generator, Sequence
 
 from isodepth.engines.task import Outcome, Task
@@ -25,10 +26,12 @@ class LocalEngine:
                 put_off.append(task)
             else:
                 yield outcome
+            del outcome  # nothing of one task is kept while the next one runs
         for task in put_off:
             outcome = _outcome(task, progress, wait=True)
             assert outcome is not None  # it was waited for
             yield outcome
+            del outcome
 
 
 def _outcome(task: Task, progress: Progress, *, wait: bool) -> Outcome | None:
@@ -41,7 +44,27 @@ def _outcome(task: Task, progress: Progress, *, wait: bool) -> Outcome | None:
     try:
         if not task.work(told, wait):
             return None
-        error = None
-    except Exception as problem:  # noqa: BLE001 - a task's failure is told, and the others go on
-        error = problem
-    return Outcome(task=task, error=error, seconds=time.monotonic() - started)
+    except Exception as error:  # noqa: BLE001 - a task's failure is told, and the others go on
+        seconds = time.monotonic() - started
+        trace = traceback.format_exc()
+        return Outcome(task=task, error=without_frames(error), seconds=seconds, trace=trace)
+    return Outcome(task=task, error=None, seconds=time.monotonic() - started)
+
+
+def without_frames(error: Exception) -> Exception:
+    """Return an error after taking the tracebacks from it and from those that it came of.
+
+    Their frames hold what the work held when it stopped: the model, the batch.
+    """
+    left: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while left:
+        one = left.pop()
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        one.__traceback__ = None
+        left += [one.__cause__, one.__context__]
+        if isinstance(one, BaseExceptionGroup):
+            left += one.exceptions
+    return error

@@ -71,7 +71,6 @@ STOP_SECONDS = 10.0
 """How long the driver waits for workers that it stops."""
 
 _log = logging.getLogger(__name__)
-_log.addHandler(logging.NullHandler())  # else Python shows warnings on the terminal by itself
 
 
 class RayEngine:

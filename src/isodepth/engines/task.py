@@ -43,9 +43,12 @@ class Outcome:
     task : Task
         The task.
     error : Exception or None
-        What stopped it; None where it is done.
+        What stopped it; None where it is done. It has no traceback: the frames would keep what the work
+        held, a model for example, as long as the outcome is kept.
     seconds : float
         How long the work took.
+    trace : str
+        Where it stopped, as text, of errors that were raised in this process.
     warnings : tuple of Warning
         isodepth's warnings that were raised in another process, to be shown in this one.
     """
@@ -53,6 +56,7 @@ class Outcome:
     task: Task
     error: Exception | None
     seconds: float
+    trace: str = ""
     warnings: tuple[Warning, ...] = ()
 
 

@@ -11,6 +11,7 @@ from isodepth.interchange.bundles import read_bundle, write_bundles
 from isodepth.interchange.foreign_activations import read_foreign_activations
 from isodepth.interchange.imported import (
     ImportedReading,
+    catalogue_model,
     imported_readings,
     imported_texts,
 )
@@ -21,6 +22,7 @@ from isodepth.interchange.netcdf import results_dataset, write_netcdf
 from isodepth.interchange.published_files import PublishedFile, published_files, published_name
 from isodepth.interchange.published_matrices import read_published_matrices
 from isodepth.interchange.published_neighbors import read_published_neighbors
+from isodepth.interchange.sharing import shared_texts_name
 from isodepth.interchange.similarity_tables import read_similarity_table
 from isodepth.interchange.tables import write_csv, write_parquet
 
@@ -31,6 +33,7 @@ __all__ = [
     "FoundMatrices",
     "ImportedReading",
     "PublishedFile",
+    "catalogue_model",
     "imported_readings",
     "imported_results",
     "imported_texts",
@@ -44,6 +47,7 @@ __all__ = [
     "read_published_neighbors",
     "read_similarity_table",
     "results_dataset",
+    "shared_texts_name",
     "write_bundles",
     "write_csv",
     "write_netcdf",

@@ -26,7 +26,7 @@ from isodepth.affinity.mutual_knn import checked_ids
 from isodepth.atomic import write_atomically
 from isodepth.defaults import BUNDLED_NEIGHBORS
 from isodepth.errors import IsodepthError, ParameterError, UnknownNameError, counted, first_line, listed
-from isodepth.interchange.imported import STAGE, catalogue_model, imported_readings
+from isodepth.interchange.imported import STAGE, catalogue_model, imported_readings, whole_manifest
 from isodepth.interchange.keeping import ForeignReading
 from isodepth.interchange.sharing import (
     shared_model_name,
@@ -47,6 +47,8 @@ METADATA = "isodepth"
 MOST_SLUG = 40
 _ON_HUB = re.compile(r"hub:([^@]+)@")
 NEIGHBORS = "neighbors"
+UNNAMED = frozenset({"provenance", "versions", "format", "version"})
+"""What of a description is not in the digest of a file's name: how it came about, not what it is of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,11 +127,14 @@ def write_bundles(
         raise ParameterError(f"k must be at least 1 neighbor; got {k}")
     every, n_older = _bundles(store, k)
     chosen = [one for one in every if _fits(one, model, texts)]
+    older = f"{counted(n_older, 'reading')} by older versions of isodepth"
     if not chosen:
         wanted = [f"{what} {name}" for what, name in (("model", model), ("texts", texts)) if name]
         known = sorted({f"{one.description['model']} on {one.description['texts']}" for one in every})
         raise UnknownNameError(
-            f"{store.root} holds no neighbors" + (f" of {' and '.join(wanted)}" if wanted else ""),
+            f"{store.place} holds no neighbors"
+            + (f" of {' and '.join(wanted)}" if wanted else "")
+            + (f"; left out: {older}" if n_older else ""),
             hint=f"it holds {listed(known)}."
             if known
             else "'isodepth compare' and 'run' compute them.",
@@ -138,7 +143,7 @@ def write_bundles(
     left_out: dict[str, None] = {}
     notes = []
     if n_older:
-        notes.append(f"left out: {counted(n_older, 'reading')} by older versions of isodepth.")
+        notes.append(f"left out: {older}.")
     progress("writing bundles", 0, len(chosen), "readings")
     for done, bundle in enumerate(chosen, 1):
         label = f"{bundle.description['model']} on {bundle.description['texts']}"
@@ -155,8 +160,15 @@ def write_bundles(
     return WrittenBundles(paths=tuple(paths), left_out=tuple(left_out), notes=tuple(notes))
 
 
-def read_bundle(path: Path) -> ForeignReading:
+def read_bundle(path: Path, *, model: str | None = None, texts: str | None = None) -> ForeignReading:
     """Return the reading of a neighbor bundle, checked.
+
+    Parameters
+    ----------
+    path : Path
+        The bundle.
+    model, texts : str, optional
+        Names, where those that it says are not wanted: of two bundles of one name, say.
 
     Raises
     ------
@@ -189,13 +201,14 @@ def read_bundle(path: Path) -> ForeignReading:
             f"{path}: (layers, texts, k) = {stated} by its metadata; the ids have {found.shape}"
         )
     ids = checked_ids(found, str(path))
-    model, repository = catalogue_model(said["model"])
+    name, repository = catalogue_model(said["model"])
+    versions = {"versions": said["versions"]} if "versions" in said else {}
     return ForeignReading(
         neighbors=Neighbors(
             ids=ids,
             similarities=np.broadcast_to(np.float32(np.nan), ids.shape),
             metric=said["metric"],
-            model=model,
+            model=name if model is None else catalogue_model(model)[0],
             texts_digest=said["texts_digest"],
             provenance={
                 "source": "neighbor bundle",
@@ -204,9 +217,10 @@ def read_bundle(path: Path) -> ForeignReading:
                     {"name": path.name, "sha256": sha256_of(path), "size_bytes": path.stat().st_size}
                 ],
                 "bundle": said["provenance"],
+                **versions,
             },
         ),
-        texts=said["texts"],
+        texts=said["texts"] if texts is None else texts,
         options=said["options"],
         model_repository=said["model_repository"] or repository,
         model_digest=said["model_digest"],
@@ -222,7 +236,7 @@ def _write(ids: np.ndarray, description: Mapping[str, Any], out: Path) -> Path:
     text = json.dumps(said, sort_keys=True, ensure_ascii=False, allow_nan=False)
     data = save({ARRAY: np.ascontiguousarray(ids, dtype=stored)}, metadata={METADATA: text})
     slugs = [_slug(said["model"]), _slug(said["texts"]), *(["chat"] if said["options"]["chat"] else [])]
-    fixed = {name: said[name] for name in said if name not in ("provenance", "format", "version")}
+    fixed = {name: said[name] for name in said if name not in UNNAMED}
     # two readings may describe themselves alike, and never share a file
     content = content_key(fixed).encode() + np.ascontiguousarray(ids, dtype=stored).tobytes()
     digest = hashlib.sha256(content).hexdigest()[:8]
@@ -250,8 +264,8 @@ def _bundles(store: Store, k: int) -> tuple[list[Bundle], int]:
     for reading, numbers in by_reading.items():
         enough = [number for number in numbers if number >= k]
         key = f"{reading}-k{min(enough) if enough else max(numbers)}"
-        manifest = store.manifest(NEIGHBORS, key)
-        if manifest is not None and older_versions(manifest, STAGE_VERSIONS):
+        manifest = whole_manifest(store, NEIGHBORS, key)
+        if manifest is not None and older_versions(manifest, STAGE_VERSIONS, stage=NEIGHBORS):
             n_older += 1
         elif manifest is not None:
             on_hub = _ON_HUB.match(manifest["model_digest"])
@@ -266,6 +280,7 @@ def _bundles(store: Store, k: int) -> tuple[list[Bundle], int]:
 
 def _bundle(stage: str, key: str, manifest: Mapping[str, Any]) -> Bundle:
     provenance = manifest["provenance"]
+    versions = manifest.get("versions", provenance.get("versions"))
     provenance = provenance.get("bundle", provenance)
     shared, left_out = shared_provenance(provenance)
     return Bundle(
@@ -282,6 +297,7 @@ def _bundle(stage: str, key: str, manifest: Mapping[str, Any]) -> Bundle:
             "options": manifest["options"],
             "metric": manifest["metric"],
             "provenance": shared,
+            **({} if versions is None else {"versions": versions}),
         },
         left_out=left_out,
     )
@@ -310,6 +326,9 @@ def _description(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
         wrong = [name for name, kinds in types.items() if not isinstance(said[name], kinds)]
         if wrong:
             raise ValueError(f"{listed(wrong)} of another type than expected")
+        versions = said.get("versions", {})
+        if not isinstance(versions, dict) or not all(type(one) is int for one in versions.values()):
+            raise ValueError("versions of another type than expected")
         if said["version"] > FORMAT_VERSION:
             raise ParameterError(
                 f"{path} has version {said['version']} of the bundle format; this isodepth reads up to "

@@ -92,7 +92,7 @@ class ImportedReading:
         artifact = store.read(STAGE, self.key)
         if artifact is None:
             raise StoreError(
-                f"the imported neighbors of {self.label} are not in {store.root}, or were damaged",
+                f"the imported neighbors of {self.label} are not in {store.place}, or were damaged",
                 hint="import them again from the file that they came from"
                 + (f", {self.provenance['file']}." if "file" in self.provenance else "."),
             )
@@ -116,7 +116,8 @@ def imported_readings(
 ) -> tuple[ImportedReading, ...]:
     """Return the imported readings of a store, by texts, then model.
 
-    Only manifests are read. One that cannot be read is left out.
+    Only manifests are read. A reading whose manifest is damaged is named in a `DamagedArtifactWarning`
+    and set aside, so that the next import of its file stores it anew.
 
     Parameters
     ----------
@@ -130,7 +131,7 @@ def imported_readings(
     found = [
         _from_manifest(key, manifest)
         for key in store.keys(STAGE)
-        if (manifest := store.manifest(STAGE, key)) is not None
+        if (manifest := whole_manifest(store, STAGE, key)) is not None
     ]
     chosen = [
         reading
@@ -139,6 +140,15 @@ def imported_readings(
         and texts in (None, reading.texts, reading.texts_digest)
     ]
     return tuple(sorted(chosen, key=lambda one: (one.texts, one.model, str(one.options), one.key)))
+
+
+def whole_manifest(store: Store, stage: str, key: str) -> dict[str, Any] | None:
+    """Return an artifact's manifest, or None; a damaged one is told of and set aside."""
+    manifest = store.manifest(stage, key)
+    if manifest is not None:
+        return manifest
+    artifact = store.read(stage, key)
+    return None if artifact is None else artifact.manifest
 
 
 def imported_texts(store: Store, digest: str) -> TextSet | None:
@@ -173,9 +183,10 @@ def catalogue_model(name: str) -> tuple[str, str | None]:
 
 def checked_name(name: str, what: str) -> str:
     """Return a name that people will read in results; raise `ParameterError` where it is no such."""
-    if not name.strip() or not name.isprintable() or len(name) > 300:
+    if not name or name != name.strip() or not name.isprintable() or len(name) > 300:
         raise ParameterError(
-            f"{what} must have a name of 1 to 300 printable characters; got {name[:80]!r}"
+            f"{what} must have a name of 1 to 300 printable characters, with no white space at its "
+            f"ends; got {name[:80]!r}"
         )
     return name
 

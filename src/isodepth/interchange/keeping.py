@@ -123,7 +123,7 @@ def keep_reading(new: ForeignReading, store: Store, *, replaces: bool = False) -
                 f"{other.provenance.get('file', 'an import')}, here "
                 f"{(reading.n_layers, reading.n_texts, reading.k)} from "
                 f"{reading.provenance.get('file', 'an array')}",
-                hint="--replace puts these in their place; --model or --texts gives them another name.",
+                hint="--replace puts these in their place; --model NAME keeps both.",
             )
         if kept is reading:
             _write(reading, new, store)

@@ -24,6 +24,7 @@ from isodepth.models.entries import CatalogueModel, GgufWeights
 from isodepth.models.model import Model, refuse_changed
 from isodepth.models.names import ModelName, model_name
 from isodepth.models.options import LoadingOptions
+from isodepth.notation import refuse_imported
 from isodepth.sources import (
     existing_path,
     file_digest,
@@ -44,7 +45,7 @@ class ModelSource:
     Parameters
     ----------
     kind : str
-        "gguf" (of the catalogue or not), "folder", "hub", or "memory" for a model object.
+        "gguf" (of the catalogue or not), "folder", "hub", "memory" for a model object, or "unread".
     name : str
         What people call it, with adapter and number format; used as label.
     weights_digest : str
@@ -129,9 +130,8 @@ def resolve_model(
         return ModelSource(
             kind="memory", name=name_or_path.name, weights_digest=digest, model=name_or_path
         )
-    name = ModelName(name=str(name_or_path))
-    if existing_path(name_or_path) is None and name.name not in MODELS:
-        name = model_name(name.name)
+    refuse_imported(name_or_path, "model")
+    name = _taken_apart(name_or_path)
     said = dict(name.options)
     twice = [
         what
@@ -165,10 +165,67 @@ def resolve_model(
             )
     else:
         on_it = None
-    label = found.name if on_it is None else f"{found.name} + {on_it.name}"
-    if loading.differences:
-        label += f" ({', '.join(loading.differences)})"
+    label = model_label(found.name, None if on_it is None else on_it.name, loading)
     return replace(found, name=label, adapter=on_it, options=loading)
+
+
+def unread_model(written: str, *, options: LoadingOptions | None = None) -> ModelSource:
+    """Return a model with the name that `resolve_model` gives it, found or not; nothing is asked for.
+
+    Its `weights_digest` is no identity of weights, but only of what is written. An adapter of the hub
+    that stands alone is named as a model is: its base stands in its files.
+
+    Parameters
+    ----------
+    written, options
+        As in `resolve_model`.
+
+    Raises
+    ------
+    ParameterError, ModelError
+        If its options cannot be used, or it is the folder of an adapter that cannot be read.
+    """
+    name = _taken_apart(written)
+    said = dict(name.options)
+    revision, adapter = said.pop("revision", None), said.pop("adapter", None)
+    loading = replace(options or LoadingOptions(), **said)  # type: ignore[arg-type]
+    base, on_it = name.name, adapter
+    if _is_adapter(_place(base)):
+        config = _read_json(Path(base).expanduser() / ADAPTER_CONFIG)
+        base, on_it = str(config.get("base_model_name_or_path")), base
+    place = _place(base)
+    carried = None if on_it is None else _unread_name(_taken_apart(on_it).name)
+    return ModelSource(
+        kind="unread",
+        name=model_label(_unread_name(base), carried, loading),
+        weights_digest=f"{name.name} at {revision} with {adapter}",
+        location=None if place is None else place.resolve(),
+        options=loading,
+    )
+
+
+def model_label(name: str, adapter: str | None, options: LoadingOptions) -> str:
+    """Return what people call a model, with adapter and number format."""
+    label = name if adapter is None else f"{name} + {adapter}"
+    return f"{label} ({', '.join(options.differences)})" if options.differences else label
+
+
+def _taken_apart(written: str | Path) -> ModelName:
+    """Return a name with its options; files, folders and names of the catalogue have none."""
+    if existing_path(written) is not None or str(written) in MODELS:
+        return ModelName(name=str(written))
+    return model_name(str(written))
+
+
+def _unread_name(name: str) -> str:
+    path = _place(name)
+    if path is None:
+        return name
+    return _label(path.stem if path.is_file() else path.resolve().name)
+
+
+def _place(name: str) -> Path | None:
+    return None if name in MODELS else existing_path(name)
 
 
 def _found_adapter(adapter: str | Path) -> ModelSource:

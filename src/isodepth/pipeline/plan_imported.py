@@ -1,18 +1,18 @@
 """The plan of a study whose readings were all made elsewhere and imported.
 
-Text sets and models are matched by name: a text set of the study with the imported one of that name, a
-model with its catalogue name or hub id. No text is loaded, so what the texts are is the import's word.
+Text sets and models are matched by name (`isodepth.pipeline.imported_names`); where several readings
+may be meant, none is taken. No text is loaded, so what the texts are is the import's word.
 """
 
 import functools
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from isodepth.activations import ExtractionOptions
 from isodepth.errors import ParameterError, TextsError, UnknownNameError, listed
 from isodepth.interchange import ImportedReading, imported_readings
 from isodepth.neighbors.exact import check_k
+from isodepth.pipeline.imported_names import WantedModel, texts_names, wanted_models
 from isodepth.pipeline.plan import attempted, n_stored_matrices, selections_of
 from isodepth.pipeline.planned import Missing, PlannedSet, StudyPlan
 from isodepth.store import Store
@@ -40,19 +40,21 @@ def plan_of_imported(study: Study, store: Store) -> StudyPlan:
     every = imported_readings(store)
     if not every:
         raise UnknownNameError(
-            f"nothing was imported into {store!r}",
+            f"nothing was imported into {store.place}",
             hint="'isodepth import --help' says how to import readings.",
         )
     missing: list[Missing] = []
+    wanted = wanted_models(study, missing)
     sets: list[PlannedSet] = []
     for entry in study.texts:
         n_before = len(missing)
-        found = attempted(entry.name, functools.partial(_set, study, entry, every, missing), missing)
+        planned = functools.partial(_set, study, wanted, entry, every, missing)
+        found = attempted(entry.name, planned, missing)
         if found is not None and found.selections:
             sets.append(found)
         elif len(missing) == n_before:
-            wanted = [_in_words(plain) for plain in study.extraction_options(False)]
-            reason = f"of what the study reads ({'; '.join(wanted)}) nothing was imported"
+            kinds = [_in_words(plain) for plain in study.extraction_options(False)]
+            reason = f"of what the study reads ({'; '.join(kinds)}) nothing was imported"
             missing.append(Missing(what=entry.name, reason=reason))
     return StudyPlan(
         study=study,
@@ -61,7 +63,7 @@ def plan_of_imported(study: Study, store: Store) -> StudyPlan:
         sets=tuple(sets),
         missing=tuple(dict.fromkeys(missing)),
         n_stored_matrices=n_stored_matrices(sets, store),
-        notes=tuple(_kinds_left_out(study, sets)),
+        notes=(*_kinds_left_out(study, sets), *_otherwise_loaded(wanted, sets)),
     )
 
 
@@ -84,12 +86,34 @@ def _kinds_left_out(study: Study, sets: Sequence[PlannedSet]) -> Iterator[str]:
             )
 
 
+def _otherwise_loaded(wanted: Mapping[str, WantedModel], sets: Sequence[PlannedSet]) -> Iterator[str]:
+    """Yield of which models the readings do not say that they were loaded as the study says."""
+    taken = {
+        reader.reading.model
+        for planned in sets
+        for selection in planned.selections.values()
+        for reader in (*selection.left, *selection.columns)
+        if isinstance(reader.reading, ImportedReading)
+    }
+    silent: dict[tuple[str, ...], dict[str, None]] = {}
+    for model in wanted.values():
+        for name in (name for name in model.names if name in taken):
+            if any(one not in name for one in model.differences):
+                silent.setdefault(model.differences, {})[name] = None
+    for differences, names in silent.items():
+        said, known = ", ".join(differences), listed([*names])
+        yield f"[loading] says {said}; the names of the imported readings do not: {known}"
+
+
 def _set(
-    study: Study, entry: StudyTexts, every: Sequence[ImportedReading], missing: list[Missing]
+    study: Study,
+    wanted: Mapping[str, WantedModel],
+    entry: StudyTexts,
+    every: Sequence[ImportedReading],
+    missing: list[Missing],
 ) -> PlannedSet:
-    left_name = entry.left if entry.is_pair else entry.name
-    left = _readings_of(left_name, every, also=entry.left)
-    right = _readings_of(entry.right, every) if entry.right is not None else None
+    left = _readings_of(texts_names(entry, "left"), every)
+    right = _readings_of(texts_names(entry, "right"), every) if entry.is_pair else None
     n_left, n_right = left[0].n_texts, (right or left)[0].n_texts
     if n_left != n_right:
         raise ParameterError(
@@ -108,78 +132,99 @@ def _set(
         right_texts=None if right is None else _described(right[0]),
         selections=selections_of(
             study,
-            left=_side(study, left, missing),
-            right=None if right is None else _side(study, right, missing),
+            left=_side(study, wanted, left, missing),
+            right=None if right is None else _side(study, wanted, right, missing),
             texts_digest=left[0].texts_digest,
             pairing=pairing,
         ),
     )
 
 
-def _readings_of(
-    name: str, every: Sequence[ImportedReading], *, also: str | None = None
-) -> list[ImportedReading]:
-    """Return the imported readings of one text set, which must all be of the same texts."""
-    found = [one for one in every if one.texts in (name, also)]
-    if not found:
+def _readings_of(names: Sequence[str], every: Sequence[ImportedReading]) -> list[ImportedReading]:
+    """Return the imported readings of one text set, by its names; all are of the same texts."""
+    by_name = {name: [one for one in every if one.texts == name] for name in names}
+    name = next((name for name, found in by_name.items() if found), None)
+    if name is None:
+        known = sorted({one.texts for one in every})
         raise UnknownNameError(
-            f"no reading of {name} was imported; there are readings of "
-            f"{listed(sorted({one.texts for one in every}), most=20)}"
+            f"no reading of {names[0]} was imported; there are readings of {listed(known, most=20)}",
+            hint='a study takes texts by the name that they were imported under as "imported(NAME)".',
         )
-    digests = sorted({one.texts_digest for one in found})
+    digests = sorted({one.texts_digest for one in by_name[name]})
     if len(digests) > 1:
         raise TextsError(
             f"readings of different texts were imported under the name {name}: digests "
             f"{listed(digests)}",
             hint="import one of them under another name.",
         )
-    return found
+    return [one for found in by_name.values() for one in found if one.texts_digest == digests[0]]
 
 
-def _side(study: Study, readings: Sequence[ImportedReading], missing: list[Missing]) -> Side:
+def _side(
+    study: Study,
+    wanted: Mapping[str, WantedModel],
+    readings: Sequence[ImportedReading],
+    missing: list[Missing],
+) -> Side:
     """Return the readings by the readers' labels; what the study wants and is not there is noted."""
-    by_model: dict[tuple[str, bool], dict[ExtractionOptions, ImportedReading]] = defaultdict(dict)
-    for one in readings:
-        for name in {one.model, one.model_repository}:
-            if name is not None and one.metric == study.metric:
-                by_model[name, one.options.chat][one.options] = one
     there = {(one.options.capture, one.options.pooling) for one in readings}
-    wanted = [
-        options
-        for options in study.extraction_options(False)
-        if (options.capture, options.pooling) in there
-    ]
     side: Side = {}
-    for model in study.models:
-        for chat in (False, True) if model in study.also_as_chat else (False,):
-            label = study.shown(model) + " as chat" * chat
-            for plain in wanted:
-                fitting = [
-                    (options, one)
-                    for options, one in by_model.get((model, chat), {}).items()
-                    if (options.capture, options.pooling) == (plain.capture, plain.pooling)
-                ]
-                as_cut = [found for found in fitting if found[0].max_tokens == study.max_tokens]
-                enough = [found for found in as_cut if found[1].k >= max(study.ks)]
-                if enough:
-                    options, one = enough[0]
-                    side.setdefault(label, {})[options] = one
+    for written, model in wanted.items():
+        for chat in (False, True) if written in study.also_as_chat else (False,):
+            label = model.label + " as chat" * chat
+            for plain in study.extraction_options(chat):
+                kind = (plain.capture, plain.pooling, chat)
+                if kind[:2] not in there:
                     continue
-                reason = f"it was not imported ({_in_words(plain)})"
-                if fitting and not as_cut:
-                    cuts = sorted({str(options.max_tokens) for options, _ in fitting})
-                    reason = (
-                        f"it was imported with max_tokens = {listed(cuts)}, and "
-                        f"{study.max_tokens} is wanted ({_in_words(plain)})"
-                    )
-                elif as_cut:
-                    most = max(one.k for _, one in as_cut)
-                    reason = (
-                        f"{most:,} neighbors were imported and k = {max(study.ks):,} is wanted "
-                        f"({_in_words(plain)}); import it again with a larger --keep"
-                    )
-                missing.append(Missing(what=f"{label} on {readings[0].texts}", reason=reason))
+                fitting = [
+                    one
+                    for one in readings
+                    if one.metric == study.metric
+                    and (one.options.capture, one.options.pooling, one.options.chat) == kind
+                ]
+                chosen = _chosen(
+                    study, model, fitting, f"{label} on {readings[0].texts}", _in_words(plain)
+                )
+                if isinstance(chosen, Missing):
+                    missing.append(chosen)
+                else:
+                    side.setdefault(label, {})[chosen.options] = chosen
     return side
+
+
+def _chosen(
+    study: Study, model: WantedModel, fitting: Sequence[ImportedReading], what: str, kind: str
+) -> ImportedReading | Missing:
+    """Return the one reading that is meant of one kind, or why there is none."""
+    named = model.tiers(fitting)
+    as_cut = [[one for one in tier if one.options.max_tokens == study.max_tokens] for tier in named]
+    best = next((tier for tier in as_cut if tier), [])
+    enough = [one for one in best if one.k >= max(study.ks)]
+    if len(enough) == 1:
+        return enough[0]
+    hint = None
+    if enough:
+        files = [f"{one.model} from {one.provenance.get('file', 'an import')}" for one in enough]
+        reason = f"{len(enough)} imported readings may be meant ({kind}): {listed(files)}"
+        hint = "import the right one again with --replace, or under a name of its own with --model."
+    elif best:
+        most = max(one.k for one in best)
+        reason = (
+            f"{most:,} neighbors were imported and k = {max(study.ks):,} is wanted ({kind}); import it "
+            "again with a larger --keep"
+        )
+    elif any(named):
+        cuts = sorted({str(one.options.max_tokens) for tier in named for one in tier})
+        reason = (
+            f"it was imported with max_tokens = {listed(cuts)}, and {study.max_tokens} is wanted "
+            f"({kind})"
+        )
+    else:
+        reason = f"it was not imported ({kind})"
+        akin = model.akin(fitting)
+        if akin:
+            hint = f'there is {listed(akin)}; a study takes one by its name: "imported({akin[0]})".'
+    return Missing(what=what, reason=reason, hint=hint)
 
 
 def _in_words(options: ExtractionOptions) -> str:

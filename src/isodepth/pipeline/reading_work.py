@@ -7,9 +7,8 @@ Memory: the model, its batches, and one layer of activations while neighbors are
 """
 
 import contextlib
-import functools
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -28,9 +27,12 @@ from isodepth.texts import TextSet
 
 if TYPE_CHECKING:
     from isodepth.activations import Extraction
+    from isodepth.activations.contract import Contract
 
 SPEEDS = "speeds"
 """The stage of the store that holds how fast models were read."""
+LEAST_SHARE = 0.1
+"""Less of the texts, as the rest of an interrupted reading, does not replace a record of its speed."""
 
 
 class ModelShelf:
@@ -108,7 +110,7 @@ def _complete(reading: Reading, store: Store, progress: Progress, shelf: ModelSh
             values, provenance = array.values(), array.manifest["provenance"]
         else:
             continue  # it cannot be read
-        if reading.stored_neighbors(store, options) is None:
+        if reading.stored_neighbors(store, options, least=reading.complete_k) is None:
             _store_neighbors(reading, options, values, provenance, store, progress)
         if array is not None and reading.keep_activations:
             store.adopt("activations", keys[options], array)
@@ -180,45 +182,63 @@ def _read_activations(
     source = found_here(reading)
     model = shelf.model(source, progress=progress)
     progress(f"checking {source.name} on some of the texts", 0, 1, "steps")
-    extraction, refusal = _prepared(model, reading.texts, rest)
+    passes, refusal = _prepared(model, reading.texts, rest)
     progress(f"checking {source.name} on some of the texts", 1, 1, "steps")
-    provenance = functools.cache(lambda: with_probe_neighbors(extraction))
     arrays: dict[ExtractionOptions, ResumableArray] = {}
-    for one, shape in zip(extraction.options, extraction.shapes, strict=True):
+    speeds: list[dict[str, Any]] = []
+    for extraction in passes:
+        begun = _begun(extraction, found, reading, store)
+        speeds.append(_fill(list(begun.values()), extraction, progress))
+        arrays |= begun
+    speed = {name: sum(one[name] for one in speeds) for name in ("n_texts", "n_tokens", "seconds")}
+    speed |= {"device": str(model.provenance.get("device", "cpu"))}
+    speed |= {"model_digest": source.digest, "n_layers": model.n_layers, "width": model.width}
+    read = [reading.activations_key(one) for one in arrays]
+    key = content_key({"activations": read, "device": speed["device"]})
+    tells_enough = speed["n_texts"] >= LEAST_SHARE * len(speeds) * len(reading.texts)
+    if tells_enough or store.manifest(SPEEDS, key) is None:
+        # one record a reading and device, of the last time; an earlier one would stay if it were not
+        # removed, and a kill between the two loses a hint only
+        store.remove(SPEEDS, key)
+        store.write(SPEEDS, key, arrays={}, manifest=speed)
+    return complete | arrays, refusal
+
+
+def _begun(
+    extraction: "Extraction",
+    found: Mapping[ExtractionOptions, ResumableArray | None],
+    reading: Reading,
+    store: Store,
+) -> dict[ExtractionOptions, ResumableArray]:
+    """Return the arrays of one pass by the options: those that were begun, where they still fit."""
+    arrays: dict[ExtractionOptions, ResumableArray] = {}
+    for one, shape, contract in zip(
+        extraction.options, extraction.shapes, extraction.contracts, strict=True
+    ):
         array = found[one]
-        if array is None or array.shape != shape or _read_otherwise(array, extraction):
+        if array is None or array.shape != shape or _read_otherwise(array, extraction, contract):
             array = store.begin(
                 "activations",
                 reading.activations_key(one),
                 shape=shape,
                 manifest={
-                    "model": source.name,
-                    "model_digest": source.digest,
+                    "model": reading.source.name,
+                    "model_digest": reading.source.digest,
                     "texts": reading.texts.name,
                     "texts_digest": reading.texts.digest,
                     "options": one.as_dict(),
                     "versions": versions_up_to("activations"),
-                    "provenance": provenance(),
+                    "provenance": with_probe_neighbors(extraction, contract),
                 },
             )
         arrays[one] = array
-    speed = _fill(list(arrays.values()), extraction, progress)
-    speed |= {"model_digest": source.digest, "n_layers": model.n_layers, "width": model.width}
-    # one record a reading and device, of the last time: they do not pile up
-    read = [reading.activations_key(one) for one in arrays]
-    store.write(
-        SPEEDS,
-        content_key({"activations": read, "device": speed["device"]}),
-        arrays={},
-        manifest=speed,
-    )
-    return complete | arrays, refusal
+    return arrays
 
 
 def _prepared(
     model: Model, texts: TextSet, wanted: Sequence[ExtractionOptions]
-) -> tuple["Extraction", IsodepthError | None]:
-    """Return an extraction of all of the options that can be read, and why the others cannot.
+) -> tuple[tuple["Extraction", ...], IsodepthError | None]:
+    """Return the passes that read all of the options that can be read, and why the others cannot.
 
     Raises
     ------
@@ -269,16 +289,12 @@ def _fill(arrays: list[ResumableArray], extraction: "Extraction", progress: Prog
         n_tokens += tokens
         progress(label, n_done, n_texts, "texts")
     seconds = time.monotonic() - started
-    return {
-        "n_tokens": n_tokens,
-        "seconds": round(seconds, 3),
-        "device": str(extraction.model.provenance.get("device", "cpu")),
-    }
+    return {"n_texts": len(missing), "n_tokens": n_tokens, "seconds": round(seconds, 3)}
 
 
-def _read_otherwise(array: ResumableArray, extraction: "Extraction") -> bool:
+def _read_otherwise(array: ResumableArray, extraction: "Extraction", contract: "Contract") -> bool:
     """Return whether an unfinished extraction was read on another device, or in other batches."""
-    before, now = array.manifest["provenance"], extraction.provenance()
+    before, now = array.manifest["provenance"], extraction.provenance(contract)
     return any(before.get(key) != now[key] for key in ("device", "token_budget", "attention")) or (
         before.get("contract", {}).get("batching") != now["contract"]["batching"]
     )

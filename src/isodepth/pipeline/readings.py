@@ -57,7 +57,9 @@ class Reading:
     metric : str
         See `nearest_neighbors`.
     least_k : int
-        The fewest neighbors per text that must be there.
+        The fewest neighbors per text that must be there to be compared.
+    wanted_k : int
+        The fewest that should be there: with less a reading is not complete, but of use.
     keep_activations : bool
         Whether activations stay in the store.
     written : str, optional
@@ -72,6 +74,7 @@ class Reading:
     kept_k: int
     metric: str = "cosine"
     least_k: int = 1
+    wanted_k: int = 1
     keep_activations: bool = False
     written: str | None = None
     loading: LoadingOptions = field(default_factory=LoadingOptions)
@@ -79,7 +82,12 @@ class Reading:
     @property
     def stored_k(self) -> int:
         """Neighbors per text that a new artifact holds."""
-        return min(max(self.least_k, self.kept_k), len(self.texts) - 1)
+        return min(max(self.complete_k, self.kept_k), len(self.texts) - 1)
+
+    @property
+    def complete_k(self) -> int:
+        """Neighbors per text without which a reading is not complete."""
+        return max(self.least_k, self.wanted_k)
 
     def activations_key(self, options: ExtractionOptions) -> str:
         """Return the key of the activations for one of the options."""
@@ -104,17 +112,26 @@ class Reading:
             }
         )
 
-    def enough_neighbors(self, options: ExtractionOptions, stored: Iterable[str]) -> list[str]:
-        """Return those of the names of stored neighbors that are enough, the fewest first."""
+    def enough_neighbors(
+        self, options: ExtractionOptions, stored: Iterable[str], *, least: int | None = None
+    ) -> list[str]:
+        """Return those of the names of stored neighbors that are enough, the best first.
+
+        Enough are `least`, or `least_k` where it is left out. Best are the fewest with which the
+        reading is complete, so that what is compared does not change with what else the store has.
+        """
         start = f"{self.neighbors_key(options)}-k"
         numbers = [name.removeprefix(start) for name in stored if name.startswith(start)]
-        enough = sorted(int(k) for k in numbers if k.isdecimal() and int(k) >= self.least_k)
-        return [f"{start}{k}" for k in enough]
+        fewest = self.least_k if least is None else least
+        enough = [int(k) for k in numbers if k.isdecimal() and int(k) >= fewest]
+        return [f"{start}{k}" for k in sorted(enough, key=lambda k: (k < self.complete_k, k))]
 
-    def stored_neighbors(self, store: Store, options: ExtractionOptions) -> Neighbors | None:
-        """Return at least `least_k` neighbors per text from the store, verified, or None."""
+    def stored_neighbors(
+        self, store: Store, options: ExtractionOptions, *, least: int | None = None
+    ) -> Neighbors | None:
+        """Return enough neighbors per text from the store (see above), verified, or None."""
         stored = store.keys("neighbors", prefix=self.neighbors_key(options))
-        for name in self.enough_neighbors(options, stored):
+        for name in self.enough_neighbors(options, stored, least=least):
             artifact = store.read("neighbors", name)
             if artifact is not None:
                 return Neighbors(
@@ -130,13 +147,13 @@ class Reading:
     def seems_done(self, names: StoredNames) -> bool:
         """Return whether all that is wanted is in the store by its names; nothing is verified."""
         return all(
-            self.enough_neighbors(options, names.neighbors)
+            self.enough_neighbors(options, names.neighbors, least=self.complete_k)
             and (not self.keep_activations or self.activations_key(options) in names.activations)
             for options in self.options
         )
 
     def missing(self, store: Store) -> tuple[ExtractionOptions, ...]:
-        """Return the options for which something is missing or damaged; all that is there is verified.
+        """Return the options for which something is missing or damaged; what is wanted is verified.
 
         Warns
         -----
@@ -146,7 +163,7 @@ class Reading:
         return tuple(
             options
             for options in self.options
-            if self.stored_neighbors(store, options) is None
+            if self.stored_neighbors(store, options, least=self.complete_k) is None
             or (
                 self.keep_activations
                 and store.read("activations", self.activations_key(options)) is None

@@ -25,10 +25,10 @@ from isodepth.pipeline.matrices import Reader, Selection, relate, stored_matrice
 from isodepth.pipeline.plan import plan_study
 from isodepth.pipeline.planned import Missing, PlannedReading, PlannedSet, StudyPlan
 from isodepth.pipeline.reading_work import ModelShelf, read
-from isodepth.pipeline.readings import Reading, StoredNames
+from isodepth.pipeline.readings import Reading
 from isodepth.pipeline.written_results import write_results
 from isodepth.progress import Progress, no_progress
-from isodepth.results import StudyResults, load_results
+from isodepth.results import StudyResults, load_results, refuse_other_results
 from isodepth.store import RemoteStore, Store, open_store
 from isodepth.study import Resources, Study, load_study
 
@@ -85,7 +85,8 @@ def run_study(
     StudyError, UnknownNameError
         If the study cannot be read.
     StoreError
-        If the store or the folder cannot be written, or there is nothing to write.
+        If the store or the folder cannot be written, the folder holds other results, or there is
+        nothing to write.
     """
     place = Path(out)
     refuse_unwritable(place)
@@ -93,17 +94,32 @@ def run_study(
     kept = open_store(store)
     if not on.shares_process and not isinstance(kept, RemoteStore):
         kept = Store(kept.root.absolute())  # other processes work in other folders
-    if not isinstance(study, StudyPlan):
-        loaded = study if isinstance(study, Study) else load_study(study)
-        plan = plan_study(loaded, kept, imported=imported, progress=progress)
+    wanted = load_study(study) if isinstance(study, (Path, str)) else study
+    refuse_other_results(place, wanted.name if isinstance(wanted, Study) else wanted.study.name)
+    if isinstance(wanted, Study):
+        plan = plan_study(wanted, kept, imported=imported, progress=progress)
     else:
-        plan = study
+        plan = wanted
+    with kept.running():
+        _run_plan(plan, place, kept, on, progress, report)
+    return load_results(place)
+
+
+def _run_plan(
+    plan: StudyPlan,
+    place: Path,
+    kept: Store,
+    on: Engine,
+    progress: Progress,
+    report: Callable[[Outcome], None],
+) -> None:
+    """Compute what is missing of a plan and write its results to a folder; see `run_study`."""
     failed: dict[str, Missing] = {}
 
     def ended(outcome: Outcome) -> None:
         _tell(outcome)
         report(outcome)
-        if isinstance(outcome.error, StoreError) and isinstance(outcome.error.__cause__, OSError):
+        if isinstance(outcome.error, StoreError) and outcome.error.is_systemic:
             raise outcome.error  # no space, no permission: no other task would fare better
         if outcome.error is not None:
             failed[outcome.task.label] = Missing.of(outcome.task.label, outcome.error)
@@ -118,6 +134,7 @@ def run_study(
                 n_ended += 1
                 progress(what, n_ended, n_in_all, what)
                 ended(outcome)
+                del outcome  # nothing of one task is kept while the next one runs
 
     shelf = ModelShelf() if on.shares_process else None
     readings = [_reading_task(planned, kept, shelf) for planned in _incomplete(plan, kept, progress)]
@@ -143,7 +160,6 @@ def run_study(
             hint=reasons[0].hint if reasons else None,
         )
     write_results(place, plan, done, kept, reasons, progress)
-    return load_results(place)
 
 
 def _tell(outcome: Outcome) -> None:
@@ -154,7 +170,7 @@ def _tell(outcome: Outcome) -> None:
     elif isinstance(error, IsodepthError):
         logger.error("%s: %s", label, error)
     else:
-        logger.error("%s: failed", label, exc_info=error)
+        logger.error("%s: failed\n%s", label, outcome.trace or f"{type(error).__name__}: {error}")
     for warning in outcome.warnings:
         warnings.warn(warning, stacklevel=3)
 
@@ -203,22 +219,25 @@ def _without_failed(
     """Return a text set without the readers whose readings failed, by labels of tasks or keys."""
     if not failed:
         return planned
-    names = StoredNames.of(store)
     failed_readings = {
         (one.reading.source.digest, one.reading.texts.digest, one.reading.options[0].chat)
         for one in plan.readings
         if one.label in failed
     }
 
+    has_enough: dict[str, bool] = {}
+
     def is_lost(reader: Reader) -> bool:
         reading = reader.reading
         if not isinstance(reading, Reading):
             return reading.key in failed
         identity = (reading.source.digest, reading.texts.digest, reader.options.chat)
-        # of several captures some may have been read
-        return identity in failed_readings and not reading.enough_neighbors(
-            reader.options, names.neighbors
-        )
+        if identity not in failed_readings:
+            return False
+        # it may have enough to be compared: of several captures some, or fewer neighbors than wanted
+        if reader.key not in has_enough:
+            has_enough[reader.key] = reading.stored_neighbors(store, reader.options) is not None
+        return not has_enough[reader.key]
 
     def there(readers: tuple[Reader, ...]) -> tuple[Reader, ...]:
         return tuple(reader for reader in readers if not is_lost(reader))

@@ -127,44 +127,45 @@ def compare(
     readers: list[Reader] = []
     neighbors: list[Neighbors] = []
     from_store: list[str] = []
-    for model, wanted, texts_read in zip(sources, options, (pair.left, pair.right), strict=True):
-        label = model.name + (f" on {texts_read.name}" if is_parallel else "")
-        label += " as chat" if wanted.chat and chat is not True else ""
-        label += f" [{', '.join(wanted.unusual)}]" if wanted.unusual else ""
-        reading = Reading(
-            source=model,
-            texts=texts_read,
-            options=(wanted,),
-            metric=metric,
-            least_k=k,
-            kept_k=KEPT_NEIGHBORS,
-            keep_activations=keep_activations,
+    with kept.running():
+        for model, wanted, texts_read in zip(sources, options, (pair.left, pair.right), strict=True):
+            label = model.name + (f" on {texts_read.name}" if is_parallel else "")
+            label += " as chat" if wanted.chat and chat is not True else ""
+            label += f" [{', '.join(wanted.unusual)}]" if wanted.unusual else ""
+            reading = Reading(
+                source=model,
+                texts=texts_read,
+                options=(wanted,),
+                metric=metric,
+                least_k=k,
+                kept_k=KEPT_NEIGHBORS,
+                keep_activations=keep_activations,
+            )
+            reader = Reader(label=label, reading=reading, options=wanted)
+            if reading.missing(kept):
+                read(reading, kept, progress, True, shelf=shelf)
+            elif reader.key not in [other.key for other in readers]:
+                from_store.append(f"neighbors of {label}")
+            readers.append(reader)
+            found = reader.neighbors(kept)  # maps of files; a result has arrays of its own
+            neighbors.append(
+                replace(found, ids=np.array(found.ids), similarities=np.array(found.similarities))
+            )
+        selection = Selection(
+            left=(readers[0],),
+            right=(readers[1],),
+            measure=measure,
+            k=k,
+            texts_digest=pair.left.digest,
+            pairing=pair.pairing if is_parallel else None,
         )
-        reader = Reader(label=label, reading=reading, options=wanted)
-        if reading.missing(kept):
-            read(reading, kept, progress, True, shelf=shelf)
-        elif reader.key not in [other.key for other in readers]:
-            from_store.append(f"neighbors of {label}")
-        readers.append(reader)
-        found = reader.neighbors(kept)  # maps of files; a result has arrays of its own
-        neighbors.append(
-            replace(found, ids=np.array(found.ids), similarities=np.array(found.similarities))
-        )
-    selection = Selection(
-        left=(readers[0],),
-        right=(readers[1],),
-        measure=measure,
-        k=k,
-        texts_digest=pair.left.digest,
-        pairing=pair.pairing if is_parallel else None,
-    )
-    matrices = stored_matrices(selection, kept)
-    if matrices is not None:
-        from_store.append("affinity matrix")
-    else:
-        relate([selection], kept, progress, True)
         matrices = stored_matrices(selection, kept)
-    assert matrices is not None  # it was written just now
+        if matrices is not None:
+            from_store.append("affinity matrix")
+        else:
+            relate([selection], kept, progress, True)
+            matrices = stored_matrices(selection, kept)
+        assert matrices is not None  # it was written just now
     matrix = matrices[readers[0].label, readers[1].label]
     if not is_parallel:
         matrix = replace(matrix, texts=pair.left.name)

@@ -12,7 +12,7 @@ equal bytes: nothing in them tells when, where or in how many attempts they came
 Memory: matrices are memory maps of their files.
 """
 
-from isodepth.results.files import write_manifest, write_text_set
+from isodepth.results.files import refuse_other_results, write_manifest, write_text_set
 from isodepth.results.loading import load_results
 from isodepth.results.study import MatrixKind, StudyResults, TextSetResults
 
@@ -21,6 +21,7 @@ __all__ = [
     "StudyResults",
     "TextSetResults",
     "load_results",
+    "refuse_other_results",
     "write_manifest",
     "write_text_set",
 ]

@@ -15,11 +15,14 @@ from typing import Any
 import numpy as np
 
 from isodepth.atomic import atomic_path, write_atomically
+from isodepth.errors import StoreError
 from isodepth.results.study import MatrixKind, TextSetResults
 
 FORMAT = "isodepth results"
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
+SPARED = "spared"
+"""The manifest's key for files of sets that the study has and these results lack."""
 READERS = ("left", "left_layers", "right", "right_layers")
 FACTS = ("is_symmetric", "n_texts", "texts", "texts_digest", "right_texts_digest")
 """What a results file says of each of its matrices, beside its kind."""
@@ -89,6 +92,9 @@ def write_manifest(
 ) -> Path:
     """Write what was run, with the sums of the text sets' files; remove files of sets that are gone.
 
+    Files that are spared stand in the manifest under ``spared``, which is no part of the results, so
+    that a later run finds them when their sets are gone.
+
     Parameters
     ----------
     folder : Path
@@ -110,17 +116,23 @@ def write_manifest(
         with (folder / name).open("rb") as file:
             sums[name] = {"set": set_name, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
     path = folder / MANIFEST
-    earlier = _listed_files(path)
+    earlier = {name: entry for name, entry in _listed_files(path).items() if name not in sums}
+    kept = {
+        name: entry
+        for name, entry in earlier.items()
+        if entry["set"] in spared and (folder / name).is_file()
+    }
+    said = {name: value for name, value in manifest.items() if name != SPARED}
     text = json.dumps(
-        {"format": FORMAT, "version": FORMAT_VERSION, **manifest, "files": sums},
+        {"format": FORMAT, "version": FORMAT_VERSION, **said, "files": sums}
+        | ({SPARED: kept} if kept else {}),
         indent=1,
         ensure_ascii=False,
         allow_nan=False,
     )
     write_atomically(path, text.encode() + b"\n")
-    for name, set_name in earlier.items():
-        if name not in sums and set_name not in spared:
-            (folder / name).unlink(missing_ok=True)
+    for name in earlier.keys() - kept.keys():
+        (folder / name).unlink(missing_ok=True)
     _remove_leftovers(folder)
     return path
 
@@ -134,13 +146,47 @@ def _remove_leftovers(folder: Path) -> None:
                     path.unlink()
 
 
-def _listed_files(manifest: Path) -> dict[str, str]:
-    """Return the files of earlier results in a folder and their sets, by names that results have."""
+def refuse_other_results(folder: Path, name: str) -> None:
+    """Raise `StoreError` if a folder holds other results than those of the study of this name.
+
+    Files of a study's results take the place of those of its last run, and what it no longer has is
+    removed: other results would be lost.
+
+    Parameters
+    ----------
+    folder : Path
+        Where results are to be written; it need not be there.
+    name : str
+        The study's name.
+    """
+    try:
+        earlier = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return  # nothing that could be read as results
+    if not isinstance(earlier, dict) or earlier.get("format") != FORMAT:
+        holds = f"a {MANIFEST} that is none of results"
+    elif earlier.get("imported"):
+        holds = f"the imported results {earlier.get('name')!r}"
+    elif earlier.get("name") != name:
+        holds = f"the results of {earlier.get('name')!r}"
+    else:
+        return
+    raise StoreError(
+        f"{folder} holds {holds}, which those of {name!r} would replace",
+        hint="choose another folder with --out, or remove that one.",
+    )
+
+
+def _listed_files(manifest: Path) -> dict[str, dict[str, str]]:
+    """Return the files of earlier results in a folder by names that results have: sets and sums."""
     try:
         earlier = json.loads(manifest.read_text(encoding="utf-8"))
         if earlier["format"] != FORMAT:
             return {}
-        files = {name: str(entry["set"]) for name, entry in earlier["files"].items()}
-        return {name: of for name, of in files.items() if FILE_NAME.fullmatch(name)}
+        files = {
+            name: {"set": str(entry["set"]), "sha256": str(entry["sha256"])}
+            for name, entry in [*earlier["files"].items(), *earlier.get(SPARED, {}).items()]
+        }
+        return {name: entry for name, entry in files.items() if FILE_NAME.fullmatch(name)}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}  # none, or none of ours

@@ -13,9 +13,12 @@ Memory: arrays are read as memory maps.
 """
 
 import contextlib
+import errno
 import os
+import re
 import shutil
 import tempfile
+import uuid
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +30,7 @@ import filelock
 import numpy as np
 
 from isodepth.atomic import atomic_folder, remove_folder, storage_errors
-from isodepth.errors import ParameterError, listed
+from isodepth.errors import ParameterError, StoreError, listed
 from isodepth.store.places import as_folder, default_store
 from isodepth.store.resumable import ArrayProgress, ResumableArray
 from isodepth.store.safetensors_files import ARRAYS, SAFETENSORS_TYPES, mapped_arrays
@@ -39,9 +42,14 @@ UNFINISHED = "unfinished"
 SHARED = "shared"
 OTHER_FOLDERS = frozenset({DAMAGED, LOCKS, UNFINISHED, SHARED})
 """Folders of a store that are no stages; the last one marks what a mirror has uploaded."""
+KEY = re.compile(r"[0-9a-f]{32,}(-[a-z0-9]+)?")
+"""What a key looks like: a digest, and behind it what else tells artifacts apart, as k of neighbors."""
+RUNS = "runs"
+"""What the locks that mark running studies are called, where others have a stage."""
 PROBE_SECONDS = 0.1
 """How long a lock is tried before it counts as held: longer than another process asks for it only."""
 NO_FILES: Mapping[str, bytes] = MappingProxyType({})
+WRITTEN_ANEW = "is written anew"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +86,7 @@ class Store:
     """
 
     remedy = "counts as absent"
-    """What becomes of a damaged artifact, as the warning says it."""
+    """What becomes of a damaged artifact that is read, as the warning says it."""
 
     def __init__(self, root: Path | str | None = None) -> None:
         self.root = default_store() if root is None else as_folder(root)
@@ -96,11 +104,17 @@ class Store:
         return self.root / stage / key
 
     def stages(self) -> list[str]:
-        """Return the names of the stages that have artifacts, sorted."""
+        """Return the names of the stages that have artifacts, sorted.
+
+        The root may hold other things, as the cache where both are one folder: a stage is a folder in
+        which something named by a key has a manifest or arrays. All that is named so beside it is an
+        artifact, too, however damaged.
+        """
         if not self.root.is_dir():
             return []
-        names = (path.name for path in self.root.iterdir() if path.is_dir())
-        return sorted(name for name in names if name not in OTHER_FOLDERS and name[0] != ".")
+        folders = [path for path in self.root.iterdir() if path.is_dir()]
+        named = [path for path in folders if path.name not in OTHER_FOLDERS and path.name[0] != "."]
+        return sorted(path.name for path in named if _is_stage(path))
 
     def keys(self, stage: str, *, prefix: str = "") -> list[str]:
         """Return the keys of a stage that begin with `prefix`, sorted."""
@@ -120,6 +134,9 @@ class Store:
         files: Mapping[str, bytes] = NO_FILES,
     ) -> Path:
         """Store arrays, other files and their manifest; return the artifact's folder.
+
+        A whole artifact of this name is kept: its key fixes what is in it. A damaged one is named in a
+        `DamagedArtifactWarning`, set aside, and gives way to this one.
 
         Parameters
         ----------
@@ -155,6 +172,8 @@ class Store:
                     f"in front, other than {ARRAYS} and {MANIFEST}"
                 )
         folder = self.folder(stage, key)
+        if self._verified_manifest(stage, key, remedy=WRITTEN_ANEW) is not None:
+            return folder
         with atomic_folder(folder) as temporary:
             if arrays:
                 in_order = {name: np.require(array, requirements="C") for name, array in arrays.items()}
@@ -173,7 +192,7 @@ class Store:
         folder = self.folder(stage, key)
         with storage_errors(folder):
             try:
-                manifest = self._verified_manifest(stage, key)
+                manifest = self._verified_manifest(stage, key, remedy=self.remedy)
                 if manifest is None:
                     return None
                 arrays = mapped_arrays(folder / ARRAYS) if ARRAYS in manifest["files"] else {}
@@ -199,17 +218,24 @@ class Store:
         """Remove an artifact; nothing happens where there is none."""
         remove_folder(self.folder(stage, key))
 
-    def _verified_manifest(self, stage: str, key: str) -> dict[str, Any] | None:
+    def _verified_manifest(self, stage: str, key: str, *, remedy: str) -> dict[str, Any] | None:
+        """Return a whole artifact's manifest, or None; a damaged one is named and set aside."""
         folder = self.folder(stage, key)
-        if not folder.is_dir():
-            return None
-        problem = damage(folder)
-        if problem is None:
-            return unsealed((folder / MANIFEST).read_text(encoding="utf-8"))
-        target = self.set_aside(stage, key)
+        with storage_errors(folder):
+            if not folder.is_dir():
+                return None
+            try:
+                problem = damage(folder)
+                if problem is None:
+                    return unsealed((folder / MANIFEST).read_text(encoding="utf-8"))
+            except FileNotFoundError:
+                if folder.is_dir():
+                    raise
+                return None  # another process removed it meanwhile
+            target = self.set_aside(stage, key)
         if target is not None:
             warnings.warn(
-                f"damaged file in the store: {problem}. It was moved to {target} and {self.remedy}.",
+                f"damaged file in the store: {problem}. It was moved to {target} and {remedy}.",
                 DamagedArtifactWarning,
                 stacklevel=3,
             )
@@ -261,6 +287,34 @@ class Store:
         """Return whether a process computes an artifact at this moment."""
         return is_held(self._lock_file(stage, key))
 
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """Mark the store as in use by a run: meanwhile nothing goes because no study needs it.
+
+        Where nothing can be written there is no mark: a run that finds everything done needs no right
+        to write.
+        """
+        key = uuid.uuid4().hex
+        with contextlib.ExitStack() as held:
+            try:
+                held.enter_context(self.lock(RUNS, key, waiting=_go_on))
+            except StoreError as error:
+                if not _is_refusal(error.__cause__):
+                    raise
+            else:
+                # while it is held, so that no other process takes it for one that was left
+                held.callback(self._lock_file(RUNS, key).unlink, missing_ok=True)
+            yield
+
+    def n_running(self) -> int:
+        """Return how many runs use the store at this moment; see `running`."""
+        return len(self._runs_here())
+
+    def _runs_here(self) -> set[str]:
+        """Return the names of the marks that processes hold in this folder."""
+        marks = (self.root / LOCKS).glob(f"{RUNS}-*.lock")
+        return {path.stem for path in marks if is_held(path)}
+
     def _lock_file(self, stage: str, key: str) -> Path:
         return self.root / LOCKS / f"{stage}-{key}.lock"
 
@@ -288,6 +342,8 @@ class Store:
     def adopt(self, stage: str, key: str, array: ResumableArray) -> Path:
         """Make a completed `ResumableArray` an artifact of the store; return its folder.
 
+        What is there already is kept or gives way, as in `write`.
+
         Raises
         ------
         ParameterError
@@ -299,9 +355,10 @@ class Store:
                 f"{array.shape[1]:,} texts are missing"
             )
         folder = self.folder(stage, key)
-        with atomic_folder(folder) as temporary:
-            _link_or_copy(array.folder / ARRAYS, temporary / ARRAYS)
-            write_manifest(temporary, array.manifest)
+        if self._verified_manifest(stage, key, remedy=WRITTEN_ANEW) is None:
+            with atomic_folder(folder) as temporary:
+                _link_or_copy(array.folder / ARRAYS, temporary / ARRAYS)
+                write_manifest(temporary, array.manifest)
         array.discard()
         return folder
 
@@ -319,6 +376,21 @@ def is_held(path: Path) -> bool:
         return False  # another user's store, in which this process cannot compute anything either
     lock.release()
     return False
+
+
+def _is_stage(folder: Path) -> bool:
+    """Return whether something in a folder is an artifact by its name and one of its files."""
+    keys = (path for path in folder.iterdir() if KEY.fullmatch(path.name))
+    return any((path / name).is_file() for path in keys for name in (MANIFEST, ARRAYS))
+
+
+def _is_refusal(error: BaseException | None) -> bool:
+    is_read_only = isinstance(error, OSError) and error.errno == errno.EROFS
+    return is_read_only or isinstance(error, PermissionError)
+
+
+def _go_on() -> None:
+    """Wait for a lock without telling anybody."""
 
 
 def _link_or_copy(source: Path, target: Path) -> None:

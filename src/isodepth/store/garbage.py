@@ -18,10 +18,12 @@ from pathlib import Path
 import filelock
 
 from isodepth.atomic import storage_errors
+from isodepth.errors import StoreError, counted
 from isodepth.store.artifacts import LOCKS, Store, is_held
 from isodepth.store.housekeeping import (
     STAGE_AND_KEY,
     Entry,
+    UnfinishedEntry,
     bytes_on_disk,
     entries,
     leftovers,
@@ -37,6 +39,12 @@ HOUR = 3600.0
 DAY = 24 * HOUR
 UNTOUCHED_SECONDS = 30 * DAY
 """After how long an array under construction counts as given up."""
+NAME_VERSIONS = frozenset({"activations", "neighbors"})
+"""Stages of which an artifact that names no versions has an older key, so that no run takes it.
+
+Their manifests name versions since before the present version of activations. Matrices of what was
+imported have had one version all the time, and many name none.
+"""
 WITH_K = re.compile(r"(?P<key>.+)-k(?P<k>\d+)")
 """How the key of neighbors ends: with the number of neighbors per text."""
 
@@ -73,9 +81,9 @@ def garbage(
     """Return what in a store can go; nothing is removed.
 
     That is: what killed processes left, damaged things that were set aside, arrays under construction
-    whose result is stored or that nobody touched for 30 days, lock files that nobody holds, artifacts
-    of older code versions, and neighbors of which the store has more per text. What a running process
-    holds is never listed.
+    whose result is stored, that older code began or that nobody touched for 30 days, lock files that
+    nobody holds, artifacts of older code versions, and neighbors of which the store has more per text.
+    What a running process holds is never listed.
 
     Parameters
     ----------
@@ -84,16 +92,28 @@ def garbage(
     versions : mapping of str to int
         The present code version of each stage.
     needed : collection of (stage, key), optional
-        If given, all other artifacts are listed.
+        If given, all other artifacts are listed. While a run uses the store nobody knows what it needs.
     copies : bool
         List this machine's copies of what is in the remote store, which are fetched again when needed.
+
+    Raises
+    ------
+    StoreError
+        If `needed` is given while runs use the store. Where runs on other machines left their marks in
+        a remote store, it takes up to a minute to tell whether they are at work.
     """
+    if needed is not None and (n_running := store.n_running()):
+        raise StoreError(
+            f"what is needed in {store.place} is not known while {counted(n_running, 'run')} "
+            f"{'uses' if n_running == 1 else 'use'} it. Nothing was removed.",
+            hint="wait until nothing runs, or use gc without --keep-only.",
+        )
     now = time.time()
     with storage_errors(store.root):
         artifacts = entries(store)
         found = [
             *_left(store, now),
-            *_abandoned_arrays(store, artifacts, now),
+            *_abandoned_arrays(store, artifacts, versions, now),
             *_free_locks(store, now),
             *_needless_artifacts(store, artifacts, versions, needed),
         ]
@@ -128,29 +148,29 @@ def _left(store: Store, now: float) -> Iterator[Garbage]:
         )
 
 
-def _abandoned_arrays(store: Store, artifacts: list[Entry], now: float) -> Iterator[Garbage]:
+def _abandoned_arrays(
+    store: Store, artifacts: list[Entry], versions: Mapping[str, int], now: float
+) -> Iterator[Garbage]:
+    # neighbors that were found in an array are not its result: it may be read for more of them, or kept
     stored = {(entry.stage, entry.key) for entry in artifacts if entry.manifest}
-    stored |= {  # neighbors were found in these
-        ("activations", entry.manifest["activations"])
-        for entry in artifacts
-        if entry.manifest and "activations" in entry.manifest
-    }
     for array in unfinished_entries(store):
         age = now - array.touched_at
+        older = _older(array, versions)
         if age > HOUR and (array.stage, array.key) in stored:
-            if store.is_locked(array.stage, array.key):
-                continue
             why, least = "its result is stored", HOUR
+        elif older:  # its key has the version, so that no run of this code goes on with it
+            why, least = f"unfinished, of {', '.join(older)}", 0.0
         elif age > UNTOUCHED_SECONDS:
             why, least = f"unfinished, not touched for {age / DAY:,.0f} days", UNTOUCHED_SECONDS
         else:
             continue
-        yield Garbage(
-            what=str(array.path),
-            why=why,
-            size_bytes=array.size_bytes,
-            remove=functools.partial(_remove_untouched, array.path, least),
-        )
+        if not store.is_locked(array.stage, array.key):
+            yield Garbage(
+                what=str(array.path),
+                why=why,
+                size_bytes=array.size_bytes,
+                remove=functools.partial(_remove_array, store, array, least),
+            )
 
 
 def _free_locks(store: Store, now: float) -> Iterator[Garbage]:
@@ -172,17 +192,19 @@ def _needless_artifacts(
     needed: Collection[tuple[str, str]] | None,
 ) -> Iterator[Garbage]:
     most = _most_neighbors(store, artifacts)
+    no_run_began = _watch(store)
     for entry in artifacts:
         if entry.manifest is None:
             continue  # damaged: `isodepth.store.housekeeping.verify` tells how
-        older = older_versions(entry.manifest, versions)
+        older = _older(entry, versions)
         name = WITH_K.fullmatch(entry.key)
+        may_go = _always
         if older:
             why = f"of {', '.join(older)}"
         elif name and int(name["k"]) < most.get((entry.stage, name["key"]), 0):
             why = f"the store has {most[entry.stage, name['key']]} neighbors per text"
         elif needed is not None and (entry.stage, entry.key) not in needed:
-            why = "not needed"
+            why, may_go = "not needed", no_run_began
         else:
             continue
         if not _is_locked(store, entry):
@@ -190,8 +212,31 @@ def _needless_artifacts(
                 what=f"{entry.stage}/{entry.key}",
                 why=why,
                 size_bytes=entry.size_bytes,
-                remove=functools.partial(_remove_artifact, store, entry),
+                remove=functools.partial(_remove_artifact, store, entry, may_go),
             )
+
+
+def _older(entry: Entry | UnfinishedEntry, versions: Mapping[str, int]) -> list[str]:
+    if entry.manifest is None:
+        return []
+    stage = entry.stage if entry.stage in NAME_VERSIONS else None
+    return older_versions(entry.manifest, versions, stage=stage)
+
+
+def _always() -> bool:
+    return True
+
+
+def _watch(store: Store) -> Callable[[], bool]:
+    """Return what tells whether still no run uses a store; once one does, it is not asked again."""
+    has_begun = False
+
+    def no_run_began() -> bool:
+        nonlocal has_begun
+        has_begun = has_begun or store.n_running() > 0
+        return not has_begun
+
+    return no_run_began
 
 
 def _most_neighbors(store: Store, artifacts: list[Entry]) -> dict[tuple[str, str], int]:
@@ -271,11 +316,16 @@ def _is_locked(store: Store, entry: Entry) -> bool:
     return store.is_locked(entry.stage, entry.key)
 
 
-def _remove_artifact(store: Store, entry: Entry) -> bool:
-    if _is_locked(store, entry):
+def _remove_artifact(store: Store, entry: Entry, may_go: Callable[[], bool]) -> bool:
+    if _is_locked(store, entry) or not may_go():
         return False
     store.remove(entry.stage, entry.key)
     return True
+
+
+def _remove_array(store: Store, array: UnfinishedEntry, least_seconds: float) -> bool:
+    # one that was just taken up is locked before it is written to
+    return not store.is_locked(array.stage, array.key) and _remove_untouched(array.path, least_seconds)
 
 
 def _drop_copy(store: RemoteStore, entry: Entry) -> bool:

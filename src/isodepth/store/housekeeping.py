@@ -15,13 +15,11 @@ from typing import Any
 
 from isodepth.atomic import storage_errors
 from isodepth.progress import Progress, no_progress
-from isodepth.store.artifacts import DAMAGED, UNFINISHED, Store
+from isodepth.store.artifacts import DAMAGED, KEY, UNFINISHED, Store
 from isodepth.store.remote import RemoteStore
 from isodepth.store.resumable import ArrayProgress, ResumableArray
 from isodepth.store.sealing import damages
 
-KEY = re.compile(r"[0-9a-f]{32,}(-[a-z0-9]+)?")
-"""What a key looks like: a digest, and behind it what else tells artifacts apart, as k of neighbors."""
 STAGE_AND_KEY = re.compile(rf"(?P<stage>[a-z-]+?)-(?P<key>{KEY.pattern})")
 _RANDOM = "-[a-z0-9_]{8}"
 SET_ASIDE = re.compile(STAGE_AND_KEY.pattern + _RANDOM)
@@ -62,6 +60,8 @@ class UnfinishedEntry:
     ----------
     stage, key : str
         Of the artifact that it will be.
+    manifest : dict or None
+        What that one's will say; None where it is damaged.
     progress : ArrayProgress or None
         None where it is damaged.
     size_bytes : int
@@ -74,6 +74,7 @@ class UnfinishedEntry:
 
     stage: str
     key: str
+    manifest: dict[str, Any] | None
     progress: ArrayProgress | None
     size_bytes: int
     touched_at: float
@@ -147,6 +148,7 @@ def unfinished_entries(store: Store) -> list[UnfinishedEntry]:
             UnfinishedEntry(
                 stage=name["stage"],
                 key=name["key"],
+                manifest=ResumableArray.manifest_of(path),
                 progress=ResumableArray.progress_of(path),
                 size_bytes=bytes_on_disk(path),
                 touched_at=touched_at(path),
@@ -227,8 +229,10 @@ def _described_bytes(manifest: dict[str, Any]) -> int:
     return sum(file["size_bytes"] for file in manifest["files"].values())
 
 
-def older_versions(manifest: Mapping[str, Any], versions: Mapping[str, int]) -> list[str]:
-    """Return which stages of older code a result comes from, in words; none where it does not say.
+def older_versions(
+    manifest: Mapping[str, Any], versions: Mapping[str, int], *, stage: str | None = None
+) -> list[str]:
+    """Return which stages of older code a result comes from, in words.
 
     Parameters
     ----------
@@ -236,8 +240,14 @@ def older_versions(manifest: Mapping[str, Any], versions: Mapping[str, int]) -> 
         The artifact's; under ``versions`` it names the stages that it went through.
     versions : mapping of str to int
         The present version of each stage.
+    stage : str, optional
+        The artifact's. If it has a version, and the manifest names none at all, the artifact is of
+        older code, which did not write it down. Where it is left out, only what is written counts: the
+        key may be the present one all the same, and then a run takes the artifact.
     """
-    said = manifest.get("versions", {})
+    said = manifest.get("versions")
+    if said is None:
+        return [f"an unknown older version of {stage}"] if stage in versions else []
     return [
         f"version {version} of {stage}, now {versions[stage]}"
         for stage, version in said.items()

@@ -13,7 +13,7 @@ import json
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from isodepth.errors import StoreError
 from isodepth.store.remote_files import RemoteFiles
@@ -119,6 +119,24 @@ class Leases:
         """Return whether a lease is there that is not known to be stale."""
         found = self._files.read(name)
         return found is not None and not self.is_stale(name, found)
+
+    def kept_alive(self, names: Iterable[str]) -> list[str]:
+        """Return those of the leases that somebody keeps alive.
+
+        Each is watched until its content changes or it is stale, for `STALE_SECONDS` at the most.
+        """
+        alive: list[str] = []
+        first = {name: self._files.read(name) for name in names}
+        watched = {name: found for name, found in first.items() if found is not None}
+        while watched := {one: seen for one, seen in watched.items() if not self.is_stale(one, seen)}:
+            time.sleep(BEAT_SECONDS / 5)
+            for name, before in list(watched.items()):
+                found = self._files.read(name)
+                if found != before:
+                    del watched[name]
+                    if found is not None:
+                        alive.append(name)
+        return alive
 
     def is_stale(self, name: str, found: bytes) -> bool:
         """Return whether nobody keeps a lease alive, as far as this process has seen."""

@@ -33,7 +33,7 @@ import numpy as np
 
 from isodepth.atomic import atomic_folder, storage_errors, write_atomically
 from isodepth.errors import ParameterError, StoreError
-from isodepth.store.artifacts import NO_FILES, SHARED, Artifact, Store
+from isodepth.store.artifacts import NO_FILES, RUNS, SHARED, Artifact, Store
 from isodepth.store.leases import Leases
 from isodepth.store.places import default_place, is_address, mirror_folder
 from isodepth.store.remote_files import RemoteFiles, RemoteObject
@@ -149,8 +149,6 @@ class RemoteStore(Store):
         files: Mapping[str, bytes] = NO_FILES,
     ) -> Path:
         """Store arrays, other files and their manifest here and remotely; see `Store.write`."""
-        with storage_errors(self.root):
-            self._verified_manifest(stage, key)  # a damaged copy gives way to what is written now
         folder = super().write(stage, key, arrays=arrays, manifest=manifest, files=files)
         self._upload(stage, key)
         return folder
@@ -164,11 +162,13 @@ class RemoteStore(Store):
     def read(self, stage: str, key: str) -> Artifact | None:
         """Return an artifact, fetched and verified where it is not here yet, or None without one.
 
-        A damaged file, here or there, is named in a `DamagedArtifactWarning`.
+        One that is here and not there, because its upload was broken off or another machine removed it,
+        is uploaded: what is read is there for all machines. A damaged file, here or there, is named in
+        a `DamagedArtifactWarning`.
         """
         found = super().read(stage, key)
         if found is not None:
-            if not self._mark(stage, key).exists():  # its upload was broken off
+            if not self._is_there(stage, key):
                 self._upload(stage, key)
             return found
         return super().read(stage, key) if self._fetch(stage, key) else None
@@ -199,6 +199,12 @@ class RemoteStore(Store):
     def is_shared(self, stage: str, key: str) -> bool:
         """Return whether the copy that is here was uploaded, or came from the remote store."""
         return self.folder(stage, key).is_dir() and self._mark(stage, key).exists()
+
+    def _is_there(self, stage: str, key: str) -> bool:
+        """Return whether the remote store has what is here; costs one request if it had."""
+        if not self._mark(stage, key).exists():
+            return False
+        return self.files.read(_manifest_name(stage, key)) is not None
 
     def _mark(self, stage: str, key: str) -> Path:
         return self.root / SHARED / f"{stage}-{key}"
@@ -302,6 +308,18 @@ class RemoteStore(Store):
         A lease that its holder left when it was killed counts until it was seen unchanged for a while.
         """
         return super().is_locked(stage, key) or self._own_leases.is_held(_lease_name(stage, key))
+
+    def n_running(self) -> int:
+        """Return how many runs use the store at this moment, on any machine; see `running`.
+
+        Marks of other machines are watched until they beat, or have been silent for so long that their
+        runs were killed: up to a minute.
+        """
+        marks = [name for name in self.files.listing("leases") if name.startswith(f"{RUNS}-")]
+        # those of this mirror do not count there: its lock files tell
+        elsewhere = self._own_leases.kept_alive([f"leases/{name}" for name in marks]) if marks else []
+        names = {name.removeprefix("leases/").removesuffix(".json") for name in elsewhere}
+        return len(self._runs_here() | names)
 
     @property
     def _own_leases(self) -> Leases:

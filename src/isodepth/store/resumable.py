@@ -165,6 +165,14 @@ class ResumableArray:
             last_at=entries[-1]["at"] if entries else None,
         )
 
+    @classmethod
+    def manifest_of(cls, folder: Path) -> dict[str, Any] | None:
+        """Return the manifest of the array in `folder`, or None where none can be read."""
+        try:
+            return cls._described(folder).manifest
+        except (OSError, ValueError):
+            return None
+
     @property
     def missing(self) -> np.ndarray:
         """The texts without values yet, ascending, int64."""

@@ -10,6 +10,7 @@ from isodepth.models.catalogue import MODEL_GROUPS, MODELS
 from isodepth.models.entries import HubWeights
 from isodepth.models.names import model_name
 from isodepth.models.options import ATTENTIONS, DEVICE_MAPS, DTYPES, QUANTIZATIONS, LoadingOptions
+from isodepth.notation import imported_name, refuse_imported
 from isodepth.sources import is_hub_id
 from isodepth.study.names import as_argument, is_relative, known_name, no_such, path_named
 from isodepth.study.problems import Place, Problems
@@ -77,6 +78,7 @@ def study_models(
     written: dict[str, str] = {}
     places: dict[str, int] = {}
     seen: dict[tuple[str, ...], tuple[int, str]] = {}
+    labels: dict[str, tuple[int, str]] = {}
     for at, name in table.models.items():
         place: Place = ("models", at)
         if places.setdefault(name, at) != at:
@@ -91,6 +93,9 @@ def study_models(
             if other != member:
                 what = "it" if member == name else f"its {member}"
                 problems.add(place, f"{what} stands in models[{first}] already, as {other}")
+            first, other = labels.setdefault(imported_name(member) or member, (at, member))
+            if imported_name(other) != imported_name(member):
+                problems.add(place, f"results would call it as they call models[{first}], {other}")
             found.append(model.resolved)
             if model.resolved != member:
                 written[model.resolved] = member
@@ -152,7 +157,7 @@ def model_named(written: str, folder: Path, loading: LoadingOptions) -> NamedMod
     Parameters
     ----------
     written : str
-        A name, and no group.
+        A name, and no group. That of imported readings, imported(NAME), is looked up nowhere.
     folder : Path
         Where paths that begin with ./ are looked up.
     loading : LoadingOptions
@@ -165,6 +170,9 @@ def model_named(written: str, folder: Path, loading: LoadingOptions) -> NamedMod
     ParameterError
         If its options cannot be used.
     """
+    imported = imported_name(written)
+    if imported is not None:
+        return NamedModel(resolved=written, identity=("imported", imported))
     whole = None if written in MODELS else path_named(written, folder)
     if whole is not None:
         return NamedModel(resolved=str(whole), identity=(str(whole.resolve()),))
@@ -221,6 +229,7 @@ def _base(name: str, folder: Path) -> tuple[str, str, bool]:
 
 
 def _adapter(name: str, folder: Path) -> str:
+    refuse_imported(name, "adapter")
     path = path_named(name, folder)
     if path is not None:
         return str(path)

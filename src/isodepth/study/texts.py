@@ -7,7 +7,7 @@ from pathlib import Path
 
 from isodepth.errors import ParameterError, UnknownNameError, listed, nearest_names
 from isodepth.models.options import LoadingOptions
-from isodepth.notation import split_arguments
+from isodepth.notation import imported_name, refuse_imported, split_arguments
 from isodepth.study.models import model_named
 from isodepth.study.names import as_argument, no_such, path_named
 from isodepth.study.problems import Place, Problems, shown
@@ -69,7 +69,7 @@ def study_texts(
         sides = _sides(entry, place, problems, folder)
         if problems.among(*place):
             continue
-        n = _wanted(entry, table)
+        n = _wanted(entry, table, sides)
         for key, text in _impossible(entry, sides, n):
             problems.add((*place, *key), text)
         texts = _study_texts(entry, sides, n, seed=table.seed)
@@ -85,9 +85,11 @@ def study_texts(
     return tuple(texts for _, texts in found.values()), n_texts
 
 
-def _wanted(entry: TextsTable, table: StudyTable) -> int | None:
-    """Return how many texts are asked for; None for all."""
-    said = next((n for n in (entry.n, table.n) if n is not None), N_TEXTS)
+def _wanted(entry: TextsTable, table: StudyTable, sides: Mapping[str, NamedTexts]) -> int | None:
+    """Return how many texts are asked for; None for all, which imported readings are always of."""
+    is_imported = any(imported_name(side.resolved) is not None for side in sides.values())
+    default = "all" if is_imported else N_TEXTS
+    said = next((n for n in (entry.n, table.n) if n is not None), default)
     return None if said == "all" else int(said)
 
 
@@ -189,7 +191,7 @@ def text_set_named(
     Parameters
     ----------
     written : str
-        As `load_texts` takes it.
+        As `load_texts` takes it; or imported(NAME), which is looked up nowhere.
     folder : Path
         Where paths that begin with ./ are looked up.
     source, column : str, optional
@@ -202,6 +204,10 @@ def text_set_named(
     ParameterError
         If its options, the source or the column cannot be used.
     """
+    imported = imported_name(written)
+    if imported is not None:
+        _refuse_choice("what was imported", source=source, column=column)
+        return NamedTexts(resolved=written, name=imported)
     said = taken_apart(written)
     if isinstance(said, ControlName):
         return _control_named(said, written, folder, source=source, column=column)
@@ -258,6 +264,8 @@ def _control_named(
     options = dict(said.options)
     tokenizer = options.pop("tokenizer", None)
     CONTROLS[said.control].make(**options)
+    refuse_imported(said.whole, "text set")
+    refuse_imported(tokenizer, "tokenizer")
     whole = text_set_named(said.whole, folder, source=source, column=column)
     call, inside = written.strip().removesuffix(")").split("(", 1)
     parts = split_arguments(inside)

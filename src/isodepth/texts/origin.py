@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from isodepth.errors import ParameterError, TextsError, UnknownNameError, listed, nearest_names
+from isodepth.notation import refuse_imported
 from isodepth.progress import Progress
 from isodepth.sources import existing_path, hub_dataset
 from isodepth.sources.digests import sha256_of
@@ -102,6 +103,7 @@ def origin_of(written: str | Path | TextSet | Iterable[str], wanted: Wanted) -> 
         return Origin(name="texts", rows=ListRows(texts), provenance={"source": "a list in memory"})
     if isinstance(written, str) and not written.strip():
         raise UnknownNameError("a text set was named by an empty string")
+    refuse_imported(written, "text set")
     said = taken_apart(written) if isinstance(written, str) else None
     if isinstance(said, ControlName):
         return _control(said, str(written), wanted)
