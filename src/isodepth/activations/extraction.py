@@ -68,9 +68,7 @@ class Extraction:
     @property
     def shapes(self) -> tuple[tuple[int, int, int], ...]:
         """(layers, texts, units) of the result for each of the options."""
-        n_layers = [
-            1 if options.capture == "embedding" else self.model.n_layers for options in self.options
-        ]
+        n_layers = [1 if one.capture == "embedding" else self.model.n_layers for one in self.options]
         return tuple((n, len(self.texts), self.model.width) for n in n_layers)
 
     @property
@@ -113,9 +111,8 @@ class Extraction:
             If a batch does not fit in memory; it is read in halves.
         """
         lengths = self.encoded.lengths
-        wanted = np.ones(len(self.texts), dtype=bool)
+        wanted = np.full(len(self.texts), missing is None)
         if missing is not None:
-            wanted[:] = False
             wanted[missing] = True
         needed = np.array([bool(wanted[rows].any()) for rows in self.encoded.rows])
         batches = length_sorted_batches(
