@@ -664,6 +664,15 @@ def test_results_of_an_earlier_run_stay_whole_where_all_fails(
     assert bytes_of(tmp_path / "out") == bytes_of(finished.out)
 
 
+class ElsewhereEngine(LocalEngine):
+    """Its errors travel as those of another process do."""
+
+    def run(self, tasks: Sequence[Task], *, progress: Progress) -> Generator[Outcome, None, None]:
+        for outcome in super().run(tasks, progress=progress):
+            yield replace(outcome, error=pickle.loads(pickle.dumps(outcome.error)))
+
+
+@pytest.mark.parametrize("engine", [LocalEngine(), ElsewhereEngine()])
 @pytest.mark.parametrize(
     ("number", "said"),
     [
@@ -675,6 +684,7 @@ def test_results_of_an_earlier_run_stay_whole_where_all_fails(
 def test_a_store_that_cannot_be_written_stops_the_run(
     number: int,
     said: str,
+    engine: LocalEngine,
     llama_folder: Path,
     gpt2_folder: Path,
     red: str,
@@ -687,48 +697,18 @@ def test_a_store_that_cannot_be_written_stops_the_run(
 
     monkeypatch.setattr(Store, "write", full)
     ended: list[Outcome] = []
-    with pytest.raises(StoreError, match=said):
+    with pytest.raises(StoreError, match=said) as caught:
         run_study(
             tiny_study(llama_folder, gpt2_folder, texts=[red]),
             tmp_path / "out",
             store=tmp_path / "store",
+            engine=engine,
             report=ended.append,
         )
+    assert caught.value.hint is not None
+    assert caught.value.hint.startswith("free some space") == (number == errno.ENOSPC)
     assert [outcome.task.label for outcome in ended] == ["tiny-llama on red.txt"]
     assert not (tmp_path / "out" / "manifest.json").exists()
-
-
-class ElsewhereEngine(LocalEngine):
-    """Its errors travel as those of another process do."""
-
-    def run(self, tasks: Sequence[Task], *, progress: Progress) -> Generator[Outcome, None, None]:
-        for outcome in super().run(tasks, progress=progress):
-            yield replace(outcome, error=pickle.loads(pickle.dumps(outcome.error)))
-
-
-def test_a_store_that_cannot_be_written_in_another_process_stops_the_run(
-    llama_folder: Path,
-    gpt2_folder: Path,
-    red: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def full(self: Store, stage: str, key: str, **_: object) -> Path:
-        with storage_errors(self.root):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(Store, "write", full)
-    ended: list[Outcome] = []
-    with pytest.raises(StoreError, match="no space left on the disk") as caught:
-        run_study(
-            tiny_study(llama_folder, gpt2_folder, texts=[red]),
-            tmp_path / "out",
-            store=tmp_path / "store",
-            engine=ElsewhereEngine(),
-            report=ended.append,
-        )
-    assert caught.value.hint.startswith("free some space")
-    assert [outcome.task.label for outcome in ended] == ["tiny-llama on red.txt"]
 
 
 @pytest.mark.parametrize("cause", [None, ValueError("odd bytes")])
