@@ -16,6 +16,8 @@ _HOOK = install_import_hook("isodepth", "beartype.beartype")
 
 # helpers beside this file are imported by name; importlib mode puts no folder on the path
 sys.path.insert(0, str(Path(__file__).parent))
+# so are the simulations of studies/, of which tests run small ones
+sys.path.insert(1, str(Path(__file__).parents[1]))
 pytest_plugins = ["fixtures_models"]
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"

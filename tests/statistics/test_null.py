@@ -7,6 +7,7 @@ from scipy import integrate, stats
 
 from isodepth.errors import ParameterError
 from isodepth.statistics import null_model
+from isodepth.statistics.null import exact_null
 
 
 @pytest.mark.parametrize(("n_texts", "k"), [(3, 1), (5, 2), (13, 5), (101, 7), (2048, 10), (11, 10)])
@@ -90,3 +91,87 @@ def test_numbers_that_cannot_be_are_an_error_with_both(n_texts: int, k: int):
     assert caught.value.message == (
         f"null model: expected n_texts >= 3 and 1 <= k < n_texts; got n_texts = {n_texts}, k = {k}"
     )
+
+
+SIZES = [(3, 1), (3, 2), (5, 2), (7, 5), (11, 10), (13, 5), (101, 7), (251, 10)]
+
+
+@pytest.mark.parametrize(("n_texts", "k"), SIZES)
+def test_the_exact_null_has_mean_and_sd_of_the_closed_form(n_texts: int, k: int):
+    exact, null = exact_null(n_texts, k), null_model(n_texts, k)
+    weights = np.exp(exact.log_pmf)
+    similarities = np.arange(n_texts * k + 1) / (n_texts * k)
+    assert weights.sum() == pytest.approx(1, abs=1e-10)
+    mean = (weights * similarities).sum()
+    assert mean == pytest.approx(null.mean, rel=1e-10)
+    sd = math.sqrt((weights * (similarities - mean) ** 2).sum())
+    assert sd == pytest.approx(null.sd, rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize(("n_texts", "k"), [(4, 1), (5, 2), (5, 3), (6, 4)])
+def test_the_exact_null_counts_what_all_neighborhoods_share(n_texts: int, k: int):
+    # of one text: every set of k others against one; then all texts, one convolution a text
+    sets = [set(some) for some in itertools.combinations(range(n_texts - 1), k)]
+    of_one = np.bincount([len(sets[0] & other) for other in sets], minlength=k + 1) / len(sets)
+    of_all = np.ones(1)
+    for _ in range(n_texts):
+        of_all = np.convolve(of_all, of_one)
+    exact = exact_null(n_texts, k)
+    np.testing.assert_allclose(np.exp(exact.log_pmf), of_all, rtol=1e-12)
+    np.testing.assert_allclose(np.exp(exact.log_sf), of_all[::-1].cumsum()[::-1], rtol=1e-12)
+
+
+def test_all_texts_sharing_all_neighbors_by_chance_does_not_underflow():
+    n_texts, k = 251, 10
+    log_one = -math.log(math.comb(n_texts - 1, k))
+    exact = exact_null(n_texts, k)
+    assert exact.log_pmf[-1] == pytest.approx(n_texts * log_one, rel=1e-13)
+    assert exact.log10_sf(1.0) == pytest.approx(n_texts * log_one / math.log(10), rel=1e-13)
+    assert exact.log10_sf(1.0) < -4000
+    assert exact.log10_sf(1.1) == -math.inf
+    assert exact.log10_sf(0.0) == exact.log10_sf(-1.0) == 0.0
+
+
+def test_the_exact_tail_falls_at_every_count_and_rounding_moves_none():
+    exact = exact_null(101, 7)
+    tails = [exact.log10_sf(count / (101 * 7)) for count in range(101 * 7 + 1)]
+    assert all(later < earlier for earlier, later in itertools.pairwise(tails[10:]))
+    np.testing.assert_allclose(tails, exact.log_sf / math.log(10))
+
+
+@pytest.mark.parametrize("z", [-2, -1, 0, 1, 2])
+def test_the_normal_approximation_is_good_in_the_bulk(z: int):
+    n_texts, k = 541, 10
+    exact, null = exact_null(n_texts, k), null_model(n_texts, k)
+    count = round((null.mean + z * null.sd) * n_texts * k)
+    similarity = count / (n_texts * k)
+    density = math.exp(null.log_pdf(similarity)) / (n_texts * k)
+    assert math.exp(exact.log_pmf[count]) == pytest.approx(density, rel=0.1)
+    half_a_count_below = (count - 0.5) / (n_texts * k)
+    assert 10 ** exact.log10_sf(similarity) == pytest.approx(
+        10 ** null.log10_sf(half_a_count_below), abs=0.01
+    )
+
+
+def test_the_normal_approximation_is_wrong_by_thousands_of_digits_far_out():
+    exact, null = exact_null(541, 10), null_model(541, 10)
+    assert null.log10_sf(0.4) < -9_000
+    assert -2_400 < exact.log10_sf(0.4) < -2_300
+
+
+def test_an_exact_null_that_would_take_long_is_an_error_with_the_next_step():
+    with pytest.raises(ParameterError) as caught:
+        exact_null(2048, 100)
+    assert caught.value.message == (
+        "exact null: n_texts = 2,048 and k = 100 would take about 4e+11 multiplications of words in "
+        "numbers of 1,170,673 bits; expected at most 2e+09"
+    )
+    assert caught.value.hint == (
+        "null_model gives the normal approximation at once; exact_null is for checks at a smaller "
+        "n_texts or k."
+    )
+
+
+def test_numbers_that_cannot_be_have_no_exact_null():
+    with pytest.raises(ParameterError, match="got n_texts = 7, k = 7"):
+        exact_null(7, 7)
