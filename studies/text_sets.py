@@ -61,7 +61,9 @@ def title(comparison: isodepth.Comparison) -> str:
 def row(comparison: isodepth.Comparison) -> str:
     """Return one line of the table."""
     values, test, matches = comparison.affinity.values, comparison.test, comparison.matches
+    decision = comparison.decision
     assert test is not None  # both models have several layers
+    assert decision is not None  # the measure is mutual k-NN
     described = isodepth.describe_texts(comparison.texts.left)
     left_layer, right_layer = (int(at) + 1 for at in np.unravel_index(values.argmax(), values.shape))
     cells = [
@@ -71,20 +73,19 @@ def row(comparison: isodepth.Comparison) -> str:
         f"{values.max():.3f} at {left_layer} × {right_layer}",
         f"{test.on_mean:.3f}",
         f"{test.off_mean:.3f}",
-        f"{test.difference:.3f}",
-        f"{test.p_value:.0e}",
+        str(comparison.assessment.profile["on_minus_off"]),
         ", ".join(
             "undefined" if correlation is None else f"{correlation:.2f}"
             for correlation in (matches.left_rank_correlation, matches.right_rank_correlation)
         ),
-        comparison.finding.verdict,
+        decision.verdict,
     ]
     return "| " + " | ".join(cells) + " |"
 
 
-HEADER = """| texts | median characters | mean | highest, at layers | on | off | on - off | p | rank \
+HEADER = """| texts | median characters | mean | highest, at layers | on | off | on - off | rank \
 correlation | verdict |
-|---|---|---|---|---|---|---|---|---|---|"""
+|---|---|---|---|---|---|---|---|---|"""
 
 
 @mpl.rc_context({"text.parse_math": False})

@@ -24,7 +24,7 @@ def test_an_example_runs_without_a_warning(path: Path) -> None:
 def test_the_readme_uses_only_names_that_exist() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     names = set(re.findall(r"isodepth\.(\w+)\(", readme))
-    assert {"compare", "nearest_neighbors", "affinity_matrix", "diagonal_test"} <= names
+    assert {"compare", "nearest_neighbors", "affinity_matrix", "assess_pair", "depth_map"} <= names
     assert names <= set(isodepth.__all__)
 
 

@@ -4,10 +4,8 @@ import csv
 import importlib.metadata
 import io
 import json
-import math
 import platform
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +13,12 @@ import numpy as np
 
 from isodepth.activations import ExtractionOptions
 from isodepth.affinity import AffinityMatrix
+from isodepth.assessment import PairAssessment
 from isodepth.atomic import atomic_path, write_atomically
 from isodepth.axes import relative_depths
 from isodepth.neighbors import Neighbors
-from isodepth.statistics import DiagonalTest, Finding, LayerMatches
+from isodepth.results.json_values import json_values
+from isodepth.statistics import Decision, DiagonalTest, LayerMatches
 from isodepth.texts import ParallelTexts
 
 OUTPUTS = ("affinity.png", "affinity.pdf", "affinity.parquet", "matches.csv", "summary.json")
@@ -32,12 +32,8 @@ class Comparison:
     ----------
     affinity : AffinityMatrix
         All layers against all layers.
-    test : DiagonalTest or None
-        The contrast between the generalized diagonal and the rest; None where a model has one layer.
-    matches : LayerMatches
-        The most similar layers.
-    finding : Finding
-        What was found, in a sentence.
+    assessment : PairAssessment
+        Everything that the statistics tell of it.
     texts : ParallelTexts
         What the models read: the same texts left and right, unless parallel ones were declared.
     left, right : Neighbors
@@ -49,9 +45,7 @@ class Comparison:
     """
 
     affinity: AffinityMatrix
-    test: DiagonalTest | None
-    matches: LayerMatches
-    finding: Finding
+    assessment: PairAssessment
     texts: ParallelTexts
     left: Neighbors
     right: Neighbors
@@ -64,8 +58,24 @@ class Comparison:
         """Whether the two models read different, parallel texts."""
         return self.texts.left.digest != self.texts.right.digest
 
+    @property
+    def test(self) -> DiagonalTest | None:
+        """The paper's contrast, on the generalized diagonal and off it; None with one layer."""
+        return self.assessment.tests.get("student")
+
+    @property
+    def matches(self) -> LayerMatches:
+        """The most similar layers."""
+        return self.assessment.matches
+
+    @property
+    def decision(self) -> Decision | None:
+        """What was found; None for measures without a known chance level."""
+        return self.assessment.decision
+
     def __repr__(self) -> str:
-        return f"Comparison({self.affinity!r}: {self.finding.verdict})"
+        verdict = "no decision" if self.decision is None else self.decision.verdict
+        return f"Comparison({self.affinity!r}: {verdict})"
 
     def summary(self) -> dict[str, Any]:
         """Return everything that ``summary.json`` holds, as JSON values."""
@@ -101,10 +111,14 @@ class Comparison:
                 "left_to_right": self.matches.left_rank_correlation,
                 "right_to_left": self.matches.right_rank_correlation,
             },
-            "finding": {"verdict": self.finding.verdict, "sentence": self.finding.sentence},
+            "decision": None if self.decision is None else asdict(self.decision),
+            "profile": {
+                name: estimate.as_dict() for name, estimate in self.assessment.profile.estimates.items()
+            },
             "notes": [
-                "The test compares cells of this one matrix. Cells are not independent samples, so "
-                "its p-value does not tell how far the result carries over to other texts.",
+                "The test on the generalized diagonal is the paper's: it compares cells of this one "
+                "matrix, which are not independent samples. Intervals and the decision are from the "
+                "texts.",
                 "Layers count from 1; relative depth is layer / number of layers.",
             ],
             "versions": versions(),
@@ -126,7 +140,7 @@ class Comparison:
         with atomic_path(folder / "affinity.parquet") as temporary:
             pyarrow.parquet.write_table(self.affinity.to_table(), temporary)
         write_atomically(folder / "matches.csv", self._matches_csv().encode())
-        summary = json.dumps(_finite(self.summary()), indent=1, ensure_ascii=False)
+        summary = json.dumps(json_values(self.summary()), indent=1, ensure_ascii=False)
         write_atomically(folder / "summary.json", summary.encode() + b"\n")
         return [folder / name for name in OUTPUTS]
 
@@ -179,15 +193,6 @@ def _test_dict(test: DiagonalTest) -> dict[str, Any]:
         "statistic": test.statistic,
         "p_value": test.p_value,
     }
-
-
-def _finite(value: Any) -> Any:
-    """Return JSON values with numbers that JSON lacks (infinity, NaN) as strings."""
-    if isinstance(value, Mapping):
-        return {key: _finite(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(entry) for entry in value]
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def versions() -> dict[str, str]:

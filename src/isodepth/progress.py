@@ -21,7 +21,8 @@ class Progress(Protocol):
         done, total : int
             How much is done, of how much.
         unit : str
-            What `done` and `total` count: "bytes", "tokens", "layers", "steps".
+            What `done` and `total` count: "bytes", "tokens", "layers", "pairs of models",
+            "steps" (which are not shown).
         """
         ...
 

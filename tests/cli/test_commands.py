@@ -33,7 +33,7 @@ def test_compare_writes_its_files_and_prints_what_was_found(
     assert sorted(path.name for path in out.iterdir()) == sorted(OUTPUTS)
     summary = json.loads((out / "summary.json").read_text())
     assert (summary["n_texts"], summary["k"]) == (37, 10)
-    assert summary["finding"]["sentence"] in said
+    assert summary["decision"]["sentence"] in said
     assert "layers of tiny-llama (up) against layers of tiny-gemma (right)" in said
     rows = re.findall(r"│(.*)│", said)
     assert len(rows) == 5

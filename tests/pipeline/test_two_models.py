@@ -186,7 +186,11 @@ def test_the_summary_holds_what_was_found_and_where_it_comes_from(
     assert summary["right_texts"] is None
     assert (summary["left"]["chat"], summary["right"]["chat"]) == (False, False)
     assert summary["capture"] == {"capture": "block", "pooling": "last", "max_tokens": None}
-    assert summary["finding"]["sentence"] == result.finding.sentence
+    assert result.decision is not None
+    assert summary["decision"]["sentence"] == result.decision.sentence
+    assert summary["decision"]["basis"] == "texts"
+    assert summary["profile"]["mean"]["value"] == pytest.approx(values.mean())
+    assert summary["profile"]["mean"]["resampled"] == "texts"
     diagonal = isodepth.generalized_diagonal(5, 7)
     assert summary["generalized_diagonal"]["mean_on"] == pytest.approx(values[diagonal].mean())
     assert summary["generalized_diagonal"]["mean_off"] == pytest.approx(values[~diagonal].mean())

@@ -16,9 +16,11 @@ from isodepth.cli.demo import demo_command
 from isodepth.cli.export import export_command
 from isodepth.cli.import_ import import_command
 from isodepth.cli.inspect import inspect_command
+from isodepth.cli.map import map_command
 from isodepth.cli.models import models_command
 from isodepth.cli.run import run_command, status_command
 from isodepth.cli.store import store_command
+from isodepth.cli.test import test_command
 from isodepth.cli.texts import texts_command
 from isodepth.errors import IsodepthError, IsodepthWarning
 
@@ -42,6 +44,8 @@ COMMANDS = (
     compare_command,
     run_command,
     status_command,
+    test_command,
+    map_command,
     inspect_command,
     models_command,
     texts_command,

@@ -1,7 +1,7 @@
 """`isodepth compare`: two models on the same texts."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +13,9 @@ from isodepth.cli.options import (
     sampling_options,
     text_options,
 )
+
+if TYPE_CHECKING:
+    from isodepth.comparison import Comparison
 
 N_TEXTS = 512
 
@@ -73,7 +76,17 @@ def compare_command(
     run_comparison(left, right, texts, most_texts=N_TEXTS, **options)
 
 
-def run_comparison(
+def run_comparison(left: str, right: str, texts: str, *, out: Path, **settings: Any) -> None:
+    """Run a comparison, write its files and print what was found; settings as for `compared`."""
+    from isodepth.atomic import refuse_unwritable
+    from isodepth.cli.results import print_comparison
+
+    refuse_unwritable(out)  # before the work, not after it
+    comparison = compared(left, right, texts, **settings)
+    print_comparison(comparison, comparison.write(out))
+
+
+def compared(
     left: str,
     right: str,
     texts: str,
@@ -81,7 +94,6 @@ def run_comparison(
     n: int | None,
     most_texts: int,
     seed: int,
-    out: Path,
     right_texts: str | None = None,
     right_column: str | None = None,
     column: str | None = None,
@@ -90,14 +102,12 @@ def run_comparison(
     max_chars: int | None = None,
     dedupe: bool = False,
     **settings: Any,
-) -> None:
-    """Run a comparison with progress bars, write its files and print what was found.
+) -> "Comparison":
+    """Run a comparison with progress bars; return it.
 
     `most_texts` are sampled where `n` does not say how many, or all are read where there are fewer.
     """
-    from isodepth.atomic import refuse_unwritable
     from isodepth.cli.progress import ProgressDisplay
-    from isodepth.cli.results import print_comparison
     from isodepth.models import MODELS
     from isodepth.pipeline import compare
     from isodepth.texts import ParallelTexts, TextSet, load_parallel_texts, load_texts
@@ -106,7 +116,6 @@ def run_comparison(
         entry = MODELS.get(name.split("(")[0])
         if entry is not None and entry.notice and not entry.weights.is_here:
             click.echo(f"note: {entry.notice}", err=True)
-    refuse_unwritable(out)  # before the work, not after it
     with ProgressDisplay() as progress:
         loading: dict[str, Any] = {
             "n": n or most_texts,
@@ -125,6 +134,4 @@ def run_comparison(
         else:
             other = texts if right_texts is None else right_texts
             read = load_parallel_texts(texts, other, right_column=right_column, **loading)
-        comparison = compare(left, right, read, progress=progress, **settings)
-    paths = comparison.write(out)
-    print_comparison(comparison, paths)
+        return compare(left, right, read, progress=progress, **settings)

@@ -36,11 +36,12 @@ def print_comparison(comparison: "Comparison", paths: list[Path]) -> None:
     )
     click.echo("\n".join(lines))
     click.echo()
-    click.echo(comparison.finding.sentence)
+    if comparison.decision is not None:
+        click.echo(comparison.decision.sentence)
     test = comparison.test
     if test is not None:
         click.echo(
-            f"Test on against off: {test.method}, one-sided, p = {_p(test.p_value)} "
+            f"The paper's test on against off: {test.method}, one-sided, p = {_p(test.p_value)} "
             f"({test.n_on} and {test.n_off} cells, which are not independent samples)."
         )
     summary = comparison.summary()

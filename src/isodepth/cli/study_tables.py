@@ -152,14 +152,12 @@ def shown_kind(found: "TextSetResults") -> "MatrixKind":
 
 
 def _pair_lines(pairs: "list[AffinityMatrix]") -> list[str]:
-    from isodepth.statistics import diagonal_test, finding, layer_matches
+    from isodepth.statistics import diagonal_test
 
-    rows = [("left", "right", "mean", "highest, at layers", "on", "off", "verdict")]
+    rows = [("left", "right", "mean", "highest, at layers", "on", "off")]
     for pair in pairs:
         values = pair.values
         test = diagonal_test(values) if min(values.shape) > 1 else None
-        matches = layer_matches(values)
-        said = finding(values, n_texts=pair.n_texts, k=pair.k, test=test, matches=matches)
         place = divmod(int(values.argmax()), values.shape[1])
         rows.append(
             (
@@ -169,11 +167,15 @@ def _pair_lines(pairs: "list[AffinityMatrix]") -> list[str]:
                 f"{values.max():.3f}, {place[0] + 1} × {place[1] + 1}",
                 "" if test is None else f"{test.on_mean:.3f}",
                 "" if test is None else f"{test.off_mean:.3f}",
-                said.verdict,
             )
         )
+    return [f"  {line}" for line in columns(rows)]
+
+
+def columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return rows as lines, each column as wide as its widest entry."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return ["  " + "  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
 
 
 def _summary_lines(pairs: "list[AffinityMatrix]") -> list[str]:

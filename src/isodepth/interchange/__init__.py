@@ -12,6 +12,7 @@ from isodepth.interchange.foreign_activations import read_foreign_activations
 from isodepth.interchange.imported import (
     ImportedReading,
     catalogue_model,
+    imported_neighbors,
     imported_readings,
     imported_texts,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "ImportedReading",
     "PublishedFile",
     "catalogue_model",
+    "imported_neighbors",
     "imported_readings",
     "imported_results",
     "imported_texts",

@@ -142,6 +142,15 @@ def imported_readings(
     return tuple(sorted(chosen, key=lambda one: (one.texts, one.model, str(one.options), one.key)))
 
 
+def imported_neighbors(store: Store, key: str) -> Neighbors | None:
+    """Return the neighbors of an imported reading by its key, verified; None where there are none.
+
+    Damaged ones are told of, set aside, and as if they were not there.
+    """
+    artifact = store.read(STAGE, key)
+    return None if artifact is None else _from_manifest(key, artifact.manifest).neighbors(store)
+
+
 def whole_manifest(store: Store, stage: str, key: str) -> dict[str, Any] | None:
     """Return an artifact's manifest, or None; a damaged one is told of and set aside."""
     manifest = store.manifest(stage, key)

@@ -4,19 +4,22 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from isodepth.pipeline.assess import assess_models, assess_study
     from isodepth.pipeline.plan import plan_study
     from isodepth.pipeline.planned import StudyPlan
     from isodepth.pipeline.run import run_study
     from isodepth.pipeline.two_models import compare
 
 _HOMES = {
+    "assess_models": "assess",
+    "assess_study": "assess",
     "compare": "two_models",
     "StudyPlan": "planned",
     "plan_study": "plan",
     "run_study": "run",
 }
 
-__all__ = ["StudyPlan", "compare", "plan_study", "run_study"]
+__all__ = ["StudyPlan", "assess_models", "assess_study", "compare", "plan_study", "run_study"]
 
 
 def __getattr__(name: str) -> object:

@@ -5,7 +5,7 @@ For each model: find it, look in the store for its neighbors; if they are not th
 imported before it is needed: a rerun from the store loads neither torch nor a model.
 
 >>> result = compare("smollm2-135m-instruct", "gemma-3-270m", "wikipedia", n=256)    # doctest: +SKIP
->>> result.finding.sentence                                                          # doctest: +SKIP
+>>> result.decision.sentence                                                         # doctest: +SKIP
 """
 
 from collections.abc import Sequence
@@ -18,6 +18,7 @@ import numpy as np
 from isodepth.activations import ExtractionOptions
 from isodepth.activations.chat import refuse_no_template
 from isodepth.affinity.measures import check_measure
+from isodepth.assessment import assess_pair
 from isodepth.comparison import Comparison
 from isodepth.defaults import KEPT_NEIGHBORS
 from isodepth.errors import ParameterError, listed, whole_number
@@ -29,7 +30,6 @@ from isodepth.pipeline.matrices import Reader, Selection, relate, stored_matrice
 from isodepth.pipeline.reading_work import ModelShelf, read
 from isodepth.pipeline.readings import Reading
 from isodepth.progress import Progress, no_progress
-from isodepth.statistics import diagonal_test, finding, layer_matches
 from isodepth.store import Store, open_store
 from isodepth.texts import ParallelTexts, TextSet, load_parallel_texts, load_texts
 
@@ -169,13 +169,12 @@ def compare(
     matrix = matrices[readers[0].label, readers[1].label]
     if not is_parallel:
         matrix = replace(matrix, texts=pair.left.name)
-    test = diagonal_test(matrix.values) if min(matrix.values.shape) > 1 else None
-    matches = layer_matches(matrix.values)
+    progress("assessing", 0, 1, "steps")
+    assessed = assess_pair(matrix, left=neighbors[0], right=neighbors[1])
+    progress("assessing", 1, 1, "steps")
     return Comparison(
         affinity=matrix,
-        test=test,
-        matches=matches,
-        finding=finding(matrix.values, n_texts=len(pair), k=k, test=test, matches=matches),
+        assessment=assessed,
         texts=pair,
         left=neighbors[0],
         right=neighbors[1],
