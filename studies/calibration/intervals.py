@@ -43,6 +43,7 @@ CLUSTERED_NOISE = 0.6
 GROUPS = {
     "level": ("mean",),
     "contrasts": ("on_", "centered", "ridge", "center_"),
+    "order, weakest part": ("order", "weakest"),
     "association, sharpness": ("association", "sharpness"),
     "most similar layers": ("rank", "depth"),
 }

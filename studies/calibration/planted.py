@@ -173,10 +173,32 @@ STRUCTURES: Mapping[str, Structure] = {
         EITHER,
         "a ridge, but all layers of the middle fifth are alike",
     ),
+    "displaced ridge": _other(
+        warped(ridge, lambda d: d + 0.1), ridge, MATCHED, "layers match those 0.1 of depth later"
+    ),
     "shifted ridge": _other(
         warped(ridge, lambda d: d + 0.3), ridge, EITHER, "layers match those 0.3 of depth later"
     ),
-    "stretched ridge": _other(ridge, warped(ridge, np.square), EITHER, "depth d matches the root of d"),
+    "bent ridge": _other(
+        ridge, warped(ridge, lambda d: d**1.5), MATCHED, "depth d matches d to the power of 2/3"
+    ),
+    "stretched ridge": _other(
+        ridge,
+        warped(ridge, np.square),
+        EITHER,
+        "depth d matches the root of d: the center of one matches the end of the other",
+    ),
+    "displaced blocks": _other(
+        blocks(0.22, 0.6),
+        blocks(0.4, 0.78),
+        UNMATCHED,
+        "three blocks, whose bounds lie elsewhere in the other model",
+    ),
+    "steps of brightness": _same(
+        dimmed(one, lambda d: 1.5 * np.cos(9 * np.pi * d) ** 2),
+        UNMATCHED,
+        "one component that comes and goes with depth",
+    ),
 }
 """By name; `truth` says which verdicts are right."""
 

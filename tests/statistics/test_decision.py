@@ -1,5 +1,4 @@
 import re
-import sys
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
@@ -9,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import stats
+from studies.calibration.decision import STRONG, verdicts
+from studies.calibration.planted import STRUCTURES, nearest, planted_models
 
 from isodepth.errors import ParameterError
 from isodepth.statistics import diagonal_test, null_model
 from isodepth.statistics.decision import (
     LEAST_P,
-    NEGLIGIBLE,
     NULL_WIDENING,
-    PARTS,
     VERDICTS,
     Decision,
     decide,
@@ -25,17 +24,12 @@ from isodepth.statistics.estimates import Estimate
 from isodepth.statistics.familywise import FamilywiseTest, familywise_test
 from isodepth.statistics.profile import PROFILE, DiagonalityProfile, diagonality_profile
 from isodepth.statistics.resampling import resampled_matrices
-
-# studies/ is not installed
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
-from studies.calibration.decision import STRONG, verdicts
-from studies.calibration.planted import STRUCTURES, nearest, planted_models
+from isodepth.statistics.ridge import NEGLIGIBLE, RIDGE_PARTS, PartTest
 
 N_TEXTS, K = 2048, 10
 CHANCE = K / (N_TEXTS - 1)
-ASSOCIATIONS = tuple(name for name in PARTS if name.startswith("association"))
-CENTERS = tuple(name for name in PARTS if name.startswith("center"))
+SLIGHT = 0.015
+"""What is negligible of a part in the profiles that are made here."""
 
 
 def noise(rng: np.random.Generator, shape: tuple[int, int], sd: float) -> np.ndarray:
@@ -61,18 +55,32 @@ def of_matrix(values: np.ndarray, *, n_texts: int = N_TEXTS, k: int = K) -> Deci
     return decide(values, n_texts=n_texts, k=k, profile=profile)
 
 
-def given(estimates: Mapping[str, float], errors: Mapping[str, float]) -> DiagonalityProfile:
+def given(
+    estimates: Mapping[str, float], errors: Mapping[str, float], *, has_errors: bool = True
+) -> DiagonalityProfile:
     """Return a profile of a ridge but for the parts that are given."""
-    numbers = dict.fromkeys(PARTS, 0.3) | {"on_minus_off": 0.123} | estimates
-    return DiagonalityProfile(
-        estimates={name: Estimate(value=value, n=N_TEXTS) for name, value in numbers.items()},
-        standard_errors=dict.fromkeys(numbers, 0.02) | errors if errors is not None else {},
-    )
+    parts = []
+    for name in RIDGE_PARTS:
+        estimate, error = estimates.get(name, 0.3), errors.get(name, 0.02)
+        parts.append(
+            PartTest(
+                name=name,
+                estimate=estimate,
+                p_value=float(stats.norm.sf(estimate / error)) if has_errors else None,
+                upper=estimate + 2 * error if has_errors else None,
+                negligible=SLIGHT,
+            )
+        )
+    units = "texts" if has_errors else None
+    contrast = Estimate(value=0.123, n=N_TEXTS, resampled=units)
+    return DiagonalityProfile(estimates={"on_minus_off": contrast}, ridge=tuple(parts))
 
 
 def of_parts(
     estimates: Mapping[str, float] | None = None,
     errors: Mapping[str, float] | None = None,
+    *,
+    has_errors: bool = True,
     **options,
 ) -> Decision:
     """Return the decision on parts of these sizes, where similarity is beyond chance."""
@@ -80,7 +88,7 @@ def of_parts(
         ridge(),
         n_texts=N_TEXTS,
         k=K,
-        profile=given(estimates or {}, errors or {}),
+        profile=given(estimates or {}, errors or {}, has_errors=has_errors),
         familywise=options.pop("familywise", beyond_chance()),
         **options,
     )
@@ -114,20 +122,20 @@ def test_a_ridge_needs_all_seven_parts():
     decision = of_parts()
     assert decision.verdict == "depth-matched"
     assert (decision.p_shared, decision.alpha, decision.basis) == (0.01, 0.05, "texts")
-    assert [part.name for part in decision.parts] == list(PARTS)
-    assert set(PARTS) < set(PROFILE)
+    assert [part.name for part in decision.parts] == list(RIDGE_PARTS)
+    assert set(RIDGE_PARTS) < set(PROFILE)
     assert decision.weakest is None
-    for name in PARTS:
+    for name in RIDGE_PARTS:
         assert of_parts({name: -0.3}).verdict == "shared, not depth-matched"
         # not shown, and not shown to be negligible
         assert of_parts({name: 0.05}, {name: 0.2}).verdict == "undecided"
 
 
 def test_p_depth_is_that_of_the_least_certain_part():
-    sizes = {name: 0.1 + 0.01 * place for place, name in enumerate(PARTS)}
-    scatter = {name: 0.02 * (1 + place % 3) for place, name in enumerate(PARTS)}
+    sizes = {name: 0.1 + 0.01 * place for place, name in enumerate(RIDGE_PARTS)}
+    scatter = {name: 0.02 * (1 + place % 3) for place, name in enumerate(RIDGE_PARTS)}
     decision = of_parts(sizes, scatter)
-    expected = {name: stats.norm.sf(sizes[name] / scatter[name]) for name in PARTS}
+    expected = {name: stats.norm.sf(sizes[name] / scatter[name]) for name in RIDGE_PARTS}
     assert {part.name: part.p_value for part in decision.parts} == pytest.approx(expected)
     assert decision.p_depth == pytest.approx(max(expected.values()))
     assert f"p = {max(expected.values()):.2g}" in decision.sentence
@@ -137,7 +145,7 @@ def test_p_depth_is_that_of_the_least_certain_part():
 def test_each_part_is_tested_at_the_full_error_rate(alpha: float):
     error = 0.02
     least = stats.norm.isf(alpha) * error
-    for name in PARTS:
+    for name in RIDGE_PARTS:
         shown = of_parts({name: 1.01 * least}, {name: error}, alpha=alpha)
         not_shown = of_parts({name: 0.99 * least}, {name: error}, alpha=alpha)
         assert shown.verdict == "depth-matched"
@@ -147,36 +155,31 @@ def test_each_part_is_tested_at_the_full_error_rate(alpha: float):
 
 
 def test_a_part_is_absent_if_it_is_shown_to_be_negligible():
-    center = ridge()[7:16, 5:12].mean() - CHANCE
-    for name in PARTS:
-        share = NEGLIGIBLE["center" if name in CENTERS else "association"]
-        negligible = share * center if name in CENTERS else share
-        error = negligible / 3
-        # with the error rate shared among the seven parts
-        edge = negligible - stats.norm.isf(0.05 / 7) * error
+    for name in RIDGE_PARTS:
+        error = SLIGHT / 3
+        # upper limits are two errors away here
+        edge = SLIGHT - 2 * error
         below, above = (of_parts({name: edge + step * error}, {name: error}) for step in (-0.01, 0.01))
         assert (below.verdict, above.verdict) == ("shared, not depth-matched", "undecided")
-        part = next(part for part in below.parts if part.name == name)
-        assert part.negligible == pytest.approx(negligible)
-        assert part.upper == pytest.approx(negligible - 0.01 * error)
+        assert below.weakest.name == above.weakest.name == name
 
 
-def test_a_part_that_is_shown_is_not_called_absent_however_small():
-    # 0.01 is shown to be above 0 and below what is negligible; another part is missing, unclearly
-    decision = of_parts(
-        {"association_early": 0.01, "association_late": 0.1},
-        {"association_early": 0.001, "association_late": 0.1},
-    )
-    assert decision.verdict == "undecided"
-    assert "first third" not in decision.sentence
-    assert decision.weakest.name == "association_late"
-
-
-def test_without_any_scatter_the_estimate_decides():
-    assert of_parts({"association_late": 1e-9}, {"association_late": 0.0}).verdict == "depth-matched"
-    decision = of_parts({"association_late": 0.0}, {"association_late": 0.0})
+def test_a_part_that_is_shown_but_negligible_is_no_ridge_worth_the_name():
+    # above 0 and below what is negligible, both surely
+    decision = of_parts({"order_early": 0.01}, {"order_early": 0.001})
+    assert decision.p_depth < 1e-6
     assert decision.verdict == "shared, not depth-matched"
-    assert decision.p_depth == 1.0
+    assert "order within the first third is +0.010 (at most +0.012)" in decision.sentence
+    # with another in doubt, the one that is shown to be negligible is named
+    both = of_parts({"order_early": 0.01, "order_late": 0.1}, {"order_early": 0.001, "order_late": 0.1})
+    assert both.verdict == "shared, not depth-matched"
+    assert "last third" not in both.sentence
+
+
+def test_only_parts_that_are_not_shown_are_named_where_it_is_undecided():
+    sentence = of_parts({"order_late": 0.1}, {"order_late": 0.1}).sentence
+    for name in RIDGE_PARTS:
+        assert (RIDGE_PARTS[name] in sentence) == (name == "order_late")
 
 
 def test_chance_by_permutation_is_not_shared_whatever_the_ridge():
@@ -191,7 +194,7 @@ def test_chance_by_permutation_is_not_shared_whatever_the_ridge():
 
 
 def test_the_basis_is_texts_only_if_both_questions_had_them():
-    plain = DiagonalityProfile(estimates=given({}, {}).estimates, standard_errors={})
+    plain = given({}, {}, has_errors=False)
     for profile, familywise in (
         (plain, None),
         (plain, beyond_chance()),
@@ -236,6 +239,30 @@ def test_few_texts_leave_a_ridge_undecided():
 
 
 # a matrix alone
+
+
+@pytest.mark.parametrize("familywise", [None, "permuted"])
+def test_by_estimates_alone_every_part_must_be_more_than_negligible(familywise: str | None):
+    test = beyond_chance() if familywise else None
+    for name in RIDGE_PARTS:
+        given_verdicts = [
+            of_parts({name: estimate}, has_errors=False, familywise=test).verdict
+            for estimate in (-0.1, 0.0, 1e-9, 0.99 * SLIGHT, SLIGHT, 0.3)
+        ]
+        assert given_verdicts == (
+            ["shared, not depth-matched"] * 2 + ["undecided"] * 2 + ["depth-matched"] * 2
+        )
+    # one that is absent decides, however many are in doubt
+    both = of_parts({"order_early": -0.1, "order_late": 0.01}, has_errors=False, familywise=test)
+    assert both.verdict == "shared, not depth-matched"
+    assert (both.p_depth, both.basis) == (None, "matrix alone")
+    assert RIDGE_PARTS["order_late"] not in both.sentence
+
+
+def test_what_is_negligible_depends_on_the_similarity_beyond_chance():
+    decision = of_matrix(ridge())
+    for part in decision.parts:
+        assert part.negligible == pytest.approx(NEGLIGIBLE * (ridge().mean() - CHANCE))
 
 
 @pytest.mark.parametrize("shape", [(23, 17), (6, 7), (2, 3), (1, 7), (1, 1)])
@@ -291,7 +318,7 @@ def test_corner_blocks_without_a_ridge_are_not_depth_matched(share: float):
     decision = of_matrix(values)
     assert decision.verdict == "shared, not depth-matched"
     assert decision.weakest.estimate < 0.01
-    assert PARTS[decision.weakest.name] in decision.sentence
+    assert RIDGE_PARTS[decision.weakest.name] in decision.sentence
 
 
 @pytest.mark.parametrize(
@@ -300,9 +327,10 @@ def test_corner_blocks_without_a_ridge_are_not_depth_matched(share: float):
         np.full((23, 17), 0.6),
         ridge()[:, ::-1].copy(),
         np.where(np.arange(17) == 8, 0.5, 0.05) * np.ones((23, 1)),
+        np.where(np.arange(17) == 8, 0.5, 0.0) + np.where(np.arange(23) == 3, 0.4, 0.05)[:, np.newaxis],
         np.outer(np.linspace(0.2, 0.9, 23), np.linspace(0.9, 0.2, 17)) + CHANCE,
     ],
-    ids=["all alike", "reversed ridge", "bright column", "brightness"],
+    ids=["all alike", "reversed ridge", "bright column", "bright layers", "brightness"],
 )
 def test_what_has_no_ridge_is_not_depth_matched(values: np.ndarray):
     assert of_matrix(values).verdict == "shared, not depth-matched"
@@ -320,8 +348,10 @@ def sentences(rng: np.random.Generator) -> dict[str, str]:
         "chance": of_matrix(null.mean + noise(rng, (5, 7), null.sd)).sentence,
         "all": of_matrix(np.ones((5, 7)), n_texts=11, k=10).sentence,
         "ridge": of_parts().sentence,
-        "absent": of_parts({"association_late": -0.2}).sentence,
-        "unclear": of_parts({"association_late": 0.01}, {"association_late": 0.1}).sentence,
+        "absent": of_parts({"order_late": -0.2}).sentence,
+        "unclear": of_parts({"order_late": 0.01}, {"order_late": 0.1}).sentence,
+        "absent alone": of_parts({"order_late": -0.2}, has_errors=False).sentence,
+        "slight alone": of_parts({"order_late": 0.01}, has_errors=False).sentence,
     }
 
 
@@ -343,35 +373,39 @@ def test_sentences_have_the_numbers(rng: np.random.Generator):
         f"Layers share neighbors beyond chance (the highest similarity is {ridge().max():.3f}, chance "
         "0.005; p = 0.01 over all pairs of layers)"
     )
-    for kind in ("ridge", "absent", "unclear"):
+    for kind in ("ridge", "absent", "unclear", "absent alone", "slight alone"):
         assert said[kind].startswith(shared)
-    reach = stats.norm.isf(0.05 / 7)
     assert said["absent"] == (
-        f"{shared}, but not by depth throughout: association of depths in the last third is -0.200 (at "
-        f"most {-0.2 + reach * 0.02:+.3f}) (on minus off the generalized diagonal: 0.123)."
+        f"{shared}, but not by depth throughout: order within the last third is -0.200 (at most "
+        "-0.160) (on minus off the generalized diagonal: 0.123)."
     )
     assert "whether by depth throughout, 2,048 texts do not tell" in said["unclear"]
-    assert (
-        f"association of depths in the last third is +0.010 (at most {0.01 + reach * 0.1:+.3f})"
-        in said["unclear"]
+    assert "order within the last third is +0.010 (at most +0.210)" in said["unclear"]
+    alone = (
+        "by the matrix alone, whose error is not known (on minus off the generalized diagonal: 0.123)"
+    )
+    assert said["absent alone"] == (
+        f"{shared}, but not by depth throughout, {alone}: order within the last third is -0.200."
+    )
+    assert said["slight alone"] == (
+        f"{shared}; whether by depth throughout is in doubt, {alone}: order within the last third is "
+        "+0.010."
     )
 
 
 def test_all_parts_that_are_missing_are_named():
-    missing = {"association_early": -0.1, "center_over_left_last": -0.2}
+    missing = {"order_early": -0.1, "center_over_left_last": -0.2}
     sentence = of_parts(missing).sentence
-    for name in PARTS:
-        assert (PARTS[name] in sentence) == (name in missing)
+    for name in RIDGE_PARTS:
+        assert (RIDGE_PARTS[name] in sentence) == (name in missing)
 
 
 def test_the_weakest_part_is_the_least_certain_one():
-    estimates = {"association_early": -0.2, "association_late": -0.3}
-    scatter = {"association_early": 0.02, "association_late": 0.2}
-    assert of_parts(estimates, scatter).weakest.name == "association_early"
+    estimates = {"order_early": -0.2, "order_late": -0.3}
+    scatter = {"order_early": 0.02, "order_late": 0.2}
+    assert of_parts(estimates, scatter).weakest.name == "order_early"
     # without errors, the smallest
-    plain = DiagonalityProfile(estimates=given(estimates, {}).estimates, standard_errors={})
-    alone = decide(ridge(), n_texts=N_TEXTS, k=K, profile=plain)
-    assert alone.weakest.name == "association_late"
+    assert of_parts(estimates, has_errors=False).weakest.name == "order_late"
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.5, 5.0, -0.05, float("nan")])
@@ -379,6 +413,16 @@ def test_an_impossible_error_rate_is_refused(alpha: float):
     with pytest.raises(ParameterError) as raised:
         of_parts(alpha=alpha)
     assert raised.value.message == f"alpha must lie between 0 and 0.5; got {alpha}"
+
+
+def test_a_profile_of_another_matrix_is_refused():
+    few = diagonality_profile(ridge()[:5], chance=CHANCE, n_texts=N_TEXTS)
+    with pytest.raises(ParameterError) as raised:
+        decide(ridge(), n_texts=N_TEXTS, k=K, profile=few)
+    assert raised.value.message == (
+        "the profile is not of this matrix of 23 x 17 layers: it has 0 of 7 parts of a ridge"
+    )
+    assert raised.value.hint == "make it with diagonality_profile() of the same values."
 
 
 # the whole chain on planted models (studies/calibration/decision.py has more of it)
@@ -401,7 +445,8 @@ def test_structure_without_a_ridge_is_hardly_ever_called_depth_matched(kind: str
 
 
 def test_ridges_are_called_depth_matched():
-    found = verdicts("ridge", SMALL, n_simulations=12, n_permutations=39)
+    # 127 texts do not show order within thirds of two layers in all
+    found = verdicts("ridge", SMALL._replace(n_layers=(13, 11)), n_simulations=12, n_permutations=39)
     assert found.right >= 0.9
     assert found.wrong == 0
     assert sum(found.shares.values()) == pytest.approx(1)
@@ -433,7 +478,7 @@ def test_decisions_come_from_neighbors_as_they_are_stored():
 
 @cache
 def published(folder: Path, name: str, k: int) -> Mapping[tuple[str, ...], tuple[Decision, float]]:
-    """Return the decisions on all pairs of models, with their association."""
+    """Return the decisions on all pairs of models, with the weakest part of their ridges."""
     found = {}
     with np.load(folder / "reference" / "affinity" / f"{name}.npz") as arrays:
         for key in arrays.files:
@@ -442,7 +487,7 @@ def published(folder: Path, name: str, k: int) -> Mapping[tuple[str, ...], tuple
                 values = arrays[key][1:, 1:] / (k * 2048)
                 profile = diagonality_profile(values, chance=k / 2047, n_texts=2048)
                 decision = decide(values, n_texts=2048, k=k, profile=profile)
-                found[tuple(sorted((left, right)))] = decision, profile["association"].value
+                found[tuple(sorted((left, right)))] = decision, profile["weakest_part"].value
     assert len(found) == 276
     return found
 
@@ -452,18 +497,25 @@ def count(found: Mapping[tuple[str, ...], tuple[Decision, float]]) -> Counter[st
 
 
 @pytest.mark.parametrize(("name", "k"), [("web_text_k10", 10), ("web_text_k1", 1)])
-def test_published_web_text_is_depth_matched(shared: Path, name: str, k: int):
+def test_most_published_web_text_is_depth_matched(shared: Path, name: str, k: int):
+    # as measured: 228 and 241, and 17 and 18 are not
     verdicts_given = count(published(shared, name, k))
-    assert verdicts_given["depth-matched"] >= 245
+    assert verdicts_given["depth-matched"] >= 215
+    assert verdicts_given["shared, not depth-matched"] <= 25
     assert verdicts_given["not shared"] == 0
 
 
-def test_most_published_random_strings_are_not_depth_matched(shared: Path):
-    # the paper calls them non-diagonal; models of one family do keep a ridge on them
-    verdicts_given = count(published(shared, "random_strings_k10", 10))
-    assert verdicts_given["depth-matched"] <= 60
-    assert verdicts_given["shared, not depth-matched"] >= 210
+def test_published_random_strings_are_hardly_ever_depth_matched(shared: Path):
+    # the paper calls them non-diagonal; as measured, 8 keep a ridge on them, and 241 do not
+    found = published(shared, "random_strings_k10", 10)
+    verdicts_given = count(found)
+    assert verdicts_given["depth-matched"] <= 16
+    assert verdicts_given["shared, not depth-matched"] >= 225
     assert verdicts_given["not shared"] == 0
+    matched = [pair for pair, (decision, _) in found.items() if decision.verdict == "depth-matched"]
+    # of one family, most of them
+    one_maker = [pair for pair in matched if len({name.split("/")[0] for name in pair}) == 1]
+    assert len(one_maker) >= len(matched) / 2
 
 
 def test_published_web_text_ranks_above_random_strings_in_nearly_all_pairs(shared: Path):
@@ -476,4 +528,4 @@ def test_published_web_text_ranks_above_random_strings_in_nearly_all_pairs(share
         for pair in web
         if web[pair][0].verdict != "depth-matched" and random[pair][0].verdict == "depth-matched"
     ]
-    assert len(against) <= 5
+    assert len(against) <= 3

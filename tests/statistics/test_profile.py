@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import numpy as np
@@ -14,12 +15,13 @@ from isodepth.statistics.profile import (
     profile_values,
 )
 from isodepth.statistics.resampling import RESAMPLING_METHODS, ResampledMatrices
+from isodepth.statistics.ridge import RIDGE_PARTS, ridge_tests
 from isodepth.statistics.sections import SECTIONS
 
 SHAPES = [(13, 7), (7, 11), (19, 17), (6, 6)]
 CHANCE = 0.04
 LINEAR_CONTRASTS = tuple(
-    name for name in PROFILE if name.startswith(("on_", "centered", "ridge", "center_over"))
+    name for name in PROFILE if name.startswith(("on_", "centered", "order", "ridge", "center_over"))
 )
 MIRRORED = {
     "rank_agreement_left": "rank_agreement_right",
@@ -28,7 +30,7 @@ MIRRORED = {
 }
 """Parts that exchange places with the models."""
 REVERSED = {
-    "association_early": "association_late",
+    "order_early": "order_late",
     "ridge_early": "ridge_late",
     "center_over_right_first": "center_over_right_last",
     "center_over_left_first": "center_over_left_last",
@@ -115,50 +117,32 @@ def slow_profile(values: np.ndarray, chance: float) -> dict[str, float]:
     flank = [cell for cell in cells if 0.15 <= distance[cell] <= 0.35 and cell not in nearest]
     found["sharpness"] = (mean(nearest) - mean(flank)) / (mean(nearest) - chance)
 
-    def gamma(rows: list[int], columns: list[int]) -> float:
+    def gamma() -> float:
         concordant = discordant = 0.0
-        for a in rows:
-            for b in rows:
-                for c in columns:
-                    for d in columns:
-                        if a < b and c != d:
-                            product = (values[a, c] - chance) * (values[b, d] - chance)
-                            if c < d:
-                                concordant += product
-                            else:
-                                discordant += product
+        for a, b in itertools.combinations(range(n_left), 2):
+            for c in range(n_right):
+                for d in range(n_right):
+                    if c != d:
+                        product = (values[a, c] - chance) * (values[b, d] - chance)
+                        if c < d:
+                            concordant += product
+                        else:
+                            discordant += product
         return (concordant - discordant) / (concordant + discordant)
 
-    found["association"] = gamma(list(range(n_left)), list(range(n_right)))
+    found["association"] = gamma()
     for third, name in enumerate(SECTIONS):
         rows = [i for i in range(n_left) if third / 3 < left[i] < (third + 1) / 3]
         columns = [j for j in range(n_right) if third / 3 < right[j] < (third + 1) / 3]
-        found[f"association_{name}"] = gamma(rows, columns)
         inside = generalized_diagonal(len(rows), len(columns))
         part = {(i, j): inside[p, q] for p, i in enumerate(rows) for q, j in enumerate(columns)}
         found[f"ridge_{name}"] = mean([cell for cell in part if part[cell]]) - mean(
             [cell for cell in part if not part[cell]]
         )
-    first, center, last = (0, 0.2), (0.3, 0.7), (0.8, 1)
-
-    def between(rows: tuple[float, float], columns: tuple[float, float]) -> float:
-        return mean(
-            [
-                (i, j)
-                for i, j in cells
-                if rows[0] < left[i] < rows[1] and columns[0] < right[j] < columns[1]
-            ]
-        )
-
-    centers = between(center, center)
-    found["center_over_right_first"] = centers - between(center, first)
-    found["center_over_right_last"] = centers - between(center, last)
-    found["center_over_left_first"] = centers - between(first, center)
-    found["center_over_left_last"] = centers - between(last, center)
-    found["weakest_part"] = min(
-        min(found[f"association_{name}"] for name in SECTIONS),
-        min(found[name] for name in found if name.startswith("center_over")) / (centers - chance),
-    )
+    # tests/statistics/test_ridge.py has slow versions of the parts of a ridge
+    of_ridge = {part.name: part.estimate for part in ridge_tests(values, chance=chance)}
+    found |= of_ridge
+    found["weakest_part"] = min(of_ridge.values()) / (found["mean"] - chance)
     return found
 
 
@@ -203,15 +187,22 @@ def test_the_contrast_and_the_matches_are_those_of_the_other_tests(rng: np.rando
 
 
 def test_an_identity_matrix_is_as_diagonal_as_can_be():
-    found = profiled(np.eye(6), chance=0.0)
-    exact = dict.fromkeys(PROFILE, 1.0) | {
-        "mean": 1 / 6,
-        "depth_deviation": 0.0,
-        # two of four cells of the center, none of the cells to the ends
-        **{name: 0.5 for name in PROFILE if name.startswith("center_over")},
-    }
-    # the matrix is 1 on the diagonal; rows, columns and all have the same mean
-    assert found == pytest.approx(exact)
+    found = profiled(np.eye(7), chance=0.0)
+    assert found == pytest.approx(
+        dict.fromkeys(PROFILE, 1.0)
+        | {
+            "mean": 1 / 7,
+            "depth_deviation": 0.0,
+            "on_minus_anti": 6 / 7,  # they cross in one cell
+            # three of nine cells of the center, none of the cells to the ends
+            **{name: 1 / 3 for name in PROFILE if name.startswith("center_over")},
+            # windows are wider than a layer, and share some
+            **{name: found[name] for name in PROFILE if name.startswith("order")},
+            "weakest_part": 7 * found["order_early"],
+        }
+    )
+    assert 0.1 < found["order_early"] == pytest.approx(found["order_late"])
+    assert found["order_early"] < found["order_middle"] < 1
 
 
 def test_the_parts_of_a_table_of_two_by_two():
@@ -254,7 +245,17 @@ def test_of_equal_layers_nothing_is_diagonal():
 
 def test_without_similarity_beyond_chance_nothing_is_divided_by_zero():
     found = profiled(np.zeros((13, 7)), chance=0.0)
-    assert found["sharpness"] == found["association"] == found["association_middle"] == 0.0
+    assert found["sharpness"] == found["association"] == found["weakest_part"] == 0.0
+
+
+def test_association_is_never_beyond_one_whatever_lies_below_chance(rng: np.random.Generator):
+    many = CHANCE + rng.normal(0, 0.01, size=(211, 7, 5))
+    found = profile_values(many, chance=CHANCE)["association"]
+    assert np.abs(found).max() == 1.0
+    assert ((found > -1) & (found < 1) & (found != 0)).any()
+    # all that is left is less similar than chance would have it
+    reversed_sign = profiled(CHANCE - 0.02 * np.diag([1.0, 0.0, 1.0]) + 0.02 * np.eye(3)[1])
+    assert reversed_sign["association"] == 0.0
 
 
 # invariances
@@ -280,8 +281,9 @@ def test_layers_of_any_brightness_without_an_order_have_no_association(
 ):
     left, right = (rng.uniform(0.1, 1, size=number) for number in shape)
     found = profiled(CHANCE + np.outer(left, right))
-    for name in ("association", *(f"association_{section}" for section in SECTIONS)):
-        assert found[name] == pytest.approx(0, abs=1e-12)
+    assert found["association"] == pytest.approx(0, abs=1e-12)
+    assert all(found[f"order_{section}"] <= 1e-12 for section in SECTIONS)
+    assert found["weakest_part"] <= 1e-12
     # which centering does not see through
     assert abs(found["centered_ridge"]) > 1e-4
 
@@ -329,7 +331,7 @@ def test_one_model_read_from_its_end_turns_signs(rng: np.random.Generator, shape
     values = matrix(rng, *shape)
     forth, back = profiled(values), profiled(values[:, ::-1].copy())
     turned = ("on_minus_anti", "rank_agreement_left", "rank_agreement_right", "association")
-    for name in (*turned, "association_middle"):
+    for name in turned:
         assert back[name] == pytest.approx(-forth[name], abs=1e-12)
 
 
@@ -346,13 +348,13 @@ def test_a_ridge_has_all_parts(shape: tuple[int, int]):
 
 
 @pytest.mark.parametrize("bounds", [(0.5,), (0.4, 0.7), (1 / 3, 2 / 3)])
-def test_blocks_leave_a_third_without_association(bounds: tuple[float, ...]):
+def test_blocks_leave_a_third_without_order(bounds: tuple[float, ...]):
     found = profiled(blocks(23, 17, *bounds))
     assert found["on_minus_off"] > 0.1
     assert found["centered_ridge"] > 0.1
     assert found["association"] > 0.5
-    thirds = [found[f"association_{section}"] for section in SECTIONS]
-    assert min(np.abs(thirds)) < 1e-12
+    assert min(found[f"order_{section}"] for section in SECTIONS) <= 1e-12
+    assert found["weakest_part"] <= 1e-12
 
 
 def test_bright_corners_leave_no_center():
@@ -363,11 +365,12 @@ def test_bright_corners_leave_no_center():
     assert all(found[name] <= 1e-12 for name in PROFILE if name.startswith("center_over"))
 
 
-def test_a_layer_that_is_similar_to_all_adds_no_association():
+def test_a_layer_that_is_similar_to_all_adds_no_order():
     values = np.full((23, 17), CHANCE)
     values[:, 8] = 0.5
     found = profiled(values)
-    assert [found[f"association_{section}"] for section in SECTIONS] == [0, 0, 0]
+    assert found["association"] == 0
+    assert all(found[f"order_{section}"] <= 1e-12 for section in SECTIONS)
     assert found["rank_agreement_left"] == 0.0
 
 
@@ -403,7 +406,7 @@ def with_intervals(
 
 def test_without_resamples_there_are_no_intervals():
     profile = diagonality_profile(ridge(13, 7), chance=CHANCE, n_texts=97)
-    assert profile.standard_errors == {}
+    assert [part.p_value for part in profile.ridge] == [None] * len(RIDGE_PARTS)
     for name in profile:
         estimate = profile[name]
         assert (estimate.low, estimate.high, estimate.level) == (None, None, None)
@@ -417,11 +420,10 @@ def test_intervals_are_normal_by_the_scatter_of_resamples(rng: np.random.Generat
     profile = diagonality_profile(values, chance=CHANCE, n_texts=97, resampled=resamples, level=level)
     scattered = profile_values(resamples.values, chance=CHANCE)
     plain = profiled(values)
-    assert list(profile) == list(profile.standard_errors) == list(PROFILE)
+    assert list(profile) == list(PROFILE)
     for name in profile:
         estimate = profile[name]
         assert estimate.value == plain[name]
-        assert profile.standard_errors[name] == pytest.approx(scattered[name].std(), rel=1e-6)
         reach = stats.norm.isf((1 - level) / 2) * scattered[name].std()
         lowest, highest = RANGES.get(name, (-np.inf, np.inf))
         assert estimate.low == pytest.approx(max(plain[name] - reach, lowest), abs=1e-6)
@@ -436,8 +438,9 @@ def test_contrasts_of_means_scatter_as_cells_do(rng: np.random.Generator):
     on = generalized_diagonal(13, 7)
     expected = 0.01 * math.sqrt(1 / on.sum() + 1 / (~on).sum())
     # of 211 resamples, a standard deviation has an error of 5 %
-    assert profile.standard_errors["on_minus_off"] == pytest.approx(expected, rel=0.2)
-    assert profile.standard_errors["mean"] == pytest.approx(0.01 / math.sqrt(91), rel=0.2)
+    for name, sd in (("on_minus_off", expected), ("mean", 0.01 / math.sqrt(91))):
+        reach = profile[name].high - profile[name].value
+        assert reach / stats.norm.isf(0.025) == pytest.approx(sd, rel=0.2)
 
 
 def test_intervals_end_where_numbers_can_not_lie_beyond(rng: np.random.Generator):
@@ -468,6 +471,17 @@ def test_the_method_is_told_with_what_it_leaves_out(rng: np.random.Generator, me
     )
 
 
+def test_the_parts_of_a_ridge_come_with_their_tests(rng: np.random.Generator):
+    values = ridge(13, 7)
+    resamples = resampled(rng, values)
+    profile = diagonality_profile(values, chance=CHANCE, n_texts=97, resampled=resamples, level=0.9)
+    assert profile.ridge == ridge_tests(values, chance=CHANCE, resampled=resamples, level=0.9)
+    for part in profile.ridge:
+        assert part.estimate == pytest.approx(profile[part.name].value, abs=1e-12)
+    # too few layers have none
+    assert diagonality_profile(values[:5], chance=CHANCE, n_texts=97).ridge == ()
+
+
 def test_it_shows_estimates_and_intervals(rng: np.random.Generator):
     profile = with_intervals(rng, ridge(13, 7))
     one = profile["on_minus_off"]
@@ -496,8 +510,13 @@ def test_an_impossible_level_is_refused(level: float):
         diagonality_profile(ridge(13, 7), n_texts=97, level=level)
 
 
-def test_resamples_of_another_pair_are_refused(rng: np.random.Generator):
-    resamples = resampled(rng, ridge(7, 13))
+@pytest.mark.parametrize(("shape", "n_texts"), [((7, 13), 97), ((13, 7), 101), ((7, 13), 1009)])
+def test_resamples_of_another_pair_are_refused(
+    rng: np.random.Generator, shape: tuple[int, int], n_texts: int
+):
+    resamples = resampled(rng, ridge(*shape))
     with pytest.raises(ParameterError) as raised:
-        diagonality_profile(ridge(13, 7), n_texts=97, resampled=resamples)
-    assert raised.value.message == ("the resampled matrices have (7, 13) layers; expected (13, 7)")
+        diagonality_profile(ridge(13, 7), n_texts=n_texts, resampled=resamples)
+    assert raised.value.message == (
+        f"the resampled matrices have {shape} layers and 97 texts; expected (13, 7) and {n_texts:,}"
+    )

@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable
 from fractions import Fraction
 
@@ -12,6 +13,7 @@ SHAPES = [(13, 7), (7, 11), (19, 17), (6, 6)]
 ORDERS = tuple(name for name in RIDGE_PARTS if name.startswith("order"))
 CENTERS = tuple(name for name in RIDGE_PARTS if name.startswith("center"))
 CHANCE = 0.04
+SIDES = {"left": "right", "right": "left"}
 ROUNDING = 1e-12
 """Weights of windows are multiples of 1 / layers, which are not exact."""
 
@@ -198,12 +200,7 @@ def test_models_can_be_exchanged(rng: np.random.Generator, shape: tuple[int, int
     forth = parts_of(values, resampled=resamples)
     back = parts_of(values.T.copy(), resampled=turned)
     for name, part in forth.items():
-        swapped = name.translate(str.maketrans({"#": "#"}))
-        if name in CENTERS:
-            swapped = (
-                name.replace("right", "left") if "right" in name else name.replace("left", "right")
-            )
-        other = back[swapped]
+        other = back[re.sub("left|right", lambda side: SIDES[side[0]], name)]
         for number in ("estimate", "p_value", "upper", "negligible"):
             assert getattr(other, number) == pytest.approx(getattr(part, number), rel=1e-6, abs=1e-9)
 
@@ -298,7 +295,11 @@ def test_blocks_have_no_order_in_a_third_without_a_boundary(rng: np.random.Gener
         for third, name in enumerate(ORDERS):
             # no layer that reaches into this third lies on the other side of a bound
             reach = [
-                [np.searchsorted(bounds, depth) for depth in middles(number) if touches(depth, number, third)]
+                [
+                    np.searchsorted(bounds, depth)
+                    for depth in middles(number)
+                    if touches(depth, number, third)
+                ]
                 for number in shape
             ]
             if all(len(set(of_side)) == 1 for of_side in reach):
@@ -380,21 +381,21 @@ def test_without_resamples_there_are_estimates_only():
 def test_negligible_is_a_share_of_the_mean_similarity_beyond_chance():
     values = ridge(13, 7)
     for chance in (0.0, CHANCE):
-        sizes = {part.negligible for part in ridge_tests(values, chance=chance)}
-        assert sizes == {pytest.approx(NEGLIGIBLE * (values.mean() - chance))}
+        for part in ridge_tests(values, chance=chance):
+            assert part.negligible == pytest.approx(NEGLIGIBLE * (values.mean() - chance))
     # where all is less similar than chance, nothing is too small
     assert {part.negligible for part in ridge_tests(values, chance=0.9)} == {0.0}
 
 
 def test_p_values_fall_with_the_size_of_a_part(rng: np.random.Generator):
     shown = [
-        parts_of(values, resampled=resampled(np.random.default_rng(7), values, sd=0.05))
+        parts_of(values, resampled=resampled(np.random.default_rng(7), values, sd=0.01))
         for values in (ridge(13, 7)[:, ::-1].copy(), np.full((13, 7), 0.3), ridge(13, 7))
     ]
     for name in ORDERS:
         mirrored, flat, along = (parts[name].p_value for parts in shown)
         assert mirrored == 1.0
-        assert 0.05 < flat
+        assert flat > 0.05
         assert along < 1e-3
     for parts in shown:
         for part in parts.values():

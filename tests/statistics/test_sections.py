@@ -9,6 +9,7 @@ from isodepth.statistics.sections import (
     FEWEST_LAYERS,
     SECTIONS,
     center_and_ends,
+    depth_window,
     mid_depths,
     sections,
 )
@@ -79,3 +80,31 @@ def test_with_enough_layers_none_is_empty():
     for n_layers in NUMBERS:
         if n_layers >= FEWEST_LAYERS:
             assert all(part.any() for part in center_and_ends(n_layers))
+
+
+@pytest.mark.parametrize("n_layers", [1, 2, 6, 7, 13, 80])
+def test_a_window_takes_its_share_of_every_layer(n_layers: int):
+    for start, stop in ((0, 1), (0, Fraction(1, 9)), (Fraction(2, 9), Fraction(1, 3)), (0.31, 0.32)):
+        shares = []
+        for layer in range(n_layers):
+            top, bottom = Fraction(layer, n_layers), Fraction(layer + 1, n_layers)
+            shares.append(max(Fraction(0), min(bottom, Fraction(stop)) - max(top, Fraction(start))))
+        found = depth_window(n_layers, float(start), float(stop))
+        np.testing.assert_allclose(found, [float(share / sum(shares)) for share in shares], atol=1e-12)
+        assert found.sum() == pytest.approx(1)
+        assert found.min() >= 0
+
+
+def test_windows_look_the_same_from_the_end():
+    for n_layers in NUMBERS:
+        found, mirrored = depth_window(n_layers, 0.1, 0.37), depth_window(n_layers, 0.63, 0.9)
+        np.testing.assert_allclose(found, mirrored[::-1], atol=1e-12)
+
+
+def test_the_mean_depth_within_a_window_is_its_middle():
+    for n_layers in NUMBERS:
+        # exact where bounds are those of layers; else by half a layer at most
+        error = abs(depth_window(n_layers, 0.25, 0.75) @ mid_depths(n_layers) - 0.5)
+        assert error < 1e-12
+        one = abs(depth_window(n_layers, 0.1, 0.37) @ mid_depths(n_layers) - 0.235)
+        assert one <= 0.5 / n_layers

@@ -78,7 +78,9 @@ def resampled_estimate(
     how : str
         How texts were resampled, in words.
     """
-    reach = float(special.ndtri((1 + level) / 2)) * float(samples.std())
+    # equal samples have no spread; their mean may be a rounding off
+    spread = float(samples.std()) if samples.min() < samples.max() else 0.0
+    reach = float(special.ndtri((1 + level) / 2)) * spread
     method = f"normal interval by the standard deviation of {len(samples):,} resamples"
     return Estimate(
         value=value,
