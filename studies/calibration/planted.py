@@ -195,7 +195,7 @@ STRUCTURES: Mapping[str, Structure] = {
         "three blocks, whose bounds lie elsewhere in the other model",
     ),
     "steps of brightness": _same(
-        dimmed(one, lambda d: 1.5 * np.cos(9 * np.pi * d) ** 2),
+        dimmed(one, lambda d: 1.5 * np.cos(5 * np.pi * d) ** 2),
         UNMATCHED,
         "one component that comes and goes with depth",
     ),

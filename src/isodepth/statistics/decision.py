@@ -12,8 +12,8 @@ Two questions, each with its own error rate:
 
 Without a ridge at least one part fails: two or three blocks leave one third without order, and so do
 layers that are bright against all others; bright corners, which is what random strings look like, leave
-the center less similar to the center than to an end. Four or more blocks in order count as a ridge:
-that is how fine the answer is.
+the center less similar to the center than to an end. Four or more blocks in order count as a ridge, and
+so do three whose bounds lie elsewhere in the other model: that is how fine the answer is.
 
 A part that is not shown is not thereby absent. "Not depth-matched" is said where some part is shown to
 be smaller than a ridge worth the name has (`isodepth.statistics.ridge.NEGLIGIBLE`); where neither can
