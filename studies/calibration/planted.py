@@ -191,8 +191,8 @@ STRUCTURES: Mapping[str, Structure] = {
     "displaced blocks": _other(
         blocks(0.22, 0.6),
         blocks(0.4, 0.78),
-        UNMATCHED,
-        "three blocks, whose bounds lie elsewhere in the other model",
+        EITHER,
+        "three blocks, whose bounds lie elsewhere in the other model: four places where layers change",
     ),
     "steps of brightness": _same(
         dimmed(one, lambda d: 1.5 * np.cos(5 * np.pi * d) ** 2),

@@ -198,10 +198,10 @@ def test_an_identity_matrix_is_as_diagonal_as_can_be():
             **{name: 1 / 3 for name in PROFILE if name.startswith("center_over")},
             # windows are wider than a layer, and share some
             **{name: found[name] for name in PROFILE if name.startswith("order")},
-            "weakest_part": 7 * found["order_early"],
+            "weakest_part": 7 / 3,
         }
     )
-    assert 0.1 < found["order_early"] == pytest.approx(found["order_late"])
+    assert 1 / 3 < found["order_early"] == pytest.approx(found["order_late"])
     assert found["order_early"] < found["order_middle"] < 1
 
 

@@ -41,7 +41,9 @@ RIDGE_PARTS = {
 LAYERS_WINDOW = (1 / 9, 2 / 9)
 """How much of depth the first and the last layers of a third take up, and how far they are apart."""
 OTHERS_WINDOW = (1 / 6, 1 / 3)
-"""The same of the windows of the other model."""
+"""The same of the windows of the other model, as far as these have room."""
+LEAST_APART = 1 / 4
+"""Of windows that meet the first or the last layers, and so come closer to each other."""
 SHIFTS = tuple(step / 12 for step in range(-2, 3))
 """How far off proportional depth windows are looked for."""
 NEGLIGIBLE = 0.05
@@ -183,9 +185,9 @@ def _turnovers(third: int, n_rows: int, n_columns: int) -> list[np.ndarray]:
     width, apart = OTHERS_WINDOW
     found = []
     for shift in SHIFTS:
-        first = center + shift - (apart + width) / 2
-        last = first + apart
-        if first < -1e-9 or last + width > 1 + 1e-9:
+        first = max(0.0, center + shift - (apart + width) / 2)
+        last = min(1 - width, center + shift + (apart - width) / 2)
+        if last - first < LEAST_APART - 1e-9:
             continue
         preference = depth_window(n_columns, first, first + width)
         preference = preference - depth_window(n_columns, last, last + width)
