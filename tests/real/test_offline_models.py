@@ -88,6 +88,26 @@ def test_featured_wikipedia_shows_the_diagonal(shared: Path, tmp_path: Path) -> 
     assert result.decision.verdict in ("depth-matched", "undecided")
 
 
+def test_chance_in_closed_form_is_that_of_relabelled_activations(tmp_path: Path) -> None:
+    texts = isodepth.load_texts("wikipedia", n=64)
+    result = isodepth.compare(*MODELS, texts, k=5, store=tmp_path)
+    left, right = result.left.first(5).ids, result.right.first(5).ids
+    null = isodepth.permutation_null(left, right)
+    rng, drawn = np.random.default_rng(7), []
+    for _ in range(1000):
+        new = rng.permutation(len(texts)).astype(np.int32)
+        renamed = np.empty_like(right)
+        renamed[:, new] = new[right]
+        drawn.append(isodepth.affinity_matrix(left, renamed).values)
+    means, deviations = np.mean(drawn, axis=0), np.std(drawn, axis=0)
+    assert np.abs((means - null.mean) / (null.sd / np.sqrt(1000))).max() < 5
+    # a standard deviation from 1,000 draws is off by 2 to 3 %
+    assert np.abs(deviations / null.sd - 1).max() < 0.15
+    assert np.mean(deviations / null.sd) == pytest.approx(1, abs=0.01)
+    # wider than if neighbors were drawn anew for every text
+    assert np.median(null.sd) > 1.05 * isodepth.null_model(len(texts), 5).sd
+
+
 def test_demo_runs_as_a_user_runs_it(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "isodepth", "demo", "-n", "24", "--out", str(tmp_path / "demo")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -29,6 +29,8 @@ MIRRORED = {
     "center_over_right_last": "center_over_left_last",
 }
 """Parts that exchange places with the models."""
+LEVELS = ("mean", "on_mean", "off_mean")
+"""Means of similarities, not differences of them."""
 REVERSED = {
     "order_early": "order_late",
     "ridge_early": "ridge_late",
@@ -89,6 +91,8 @@ def slow_profile(values: np.ndarray, chance: float) -> dict[str, float]:
     anti_cells = [(i, j) for i, j in cells if on(i, n_right - 1 - j)]
     found = {
         "mean": mean(cells),
+        "on_mean": mean(on_cells),
+        "off_mean": mean(off_cells),
         "on_minus_off": mean(on_cells) - mean(off_cells),
         "on_minus_anti": mean(on_cells) - mean(anti_cells),
     }
@@ -192,6 +196,7 @@ def test_an_identity_matrix_is_as_diagonal_as_can_be():
         dict.fromkeys(PROFILE, 1.0)
         | {
             "mean": 1 / 7,
+            "off_mean": 0.0,
             "depth_deviation": 0.0,
             "on_minus_anti": 6 / 7,  # they cross in one cell
             # three of nine cells of the center, none of the cells to the ends
@@ -210,6 +215,8 @@ def test_the_parts_of_a_table_of_two_by_two():
     assert found == pytest.approx(
         {
             "mean": 0.3,
+            "on_mean": 0.45,
+            "off_mean": 0.15,
             "on_minus_off": 0.3,
             "on_minus_anti": 0.3,
             "centered_ridge": 0.3,
@@ -239,8 +246,9 @@ def test_with_fewer_than_two_layers_in_a_third_there_are_no_sections(
 
 def test_of_equal_layers_nothing_is_diagonal():
     found = profiled(np.full((13, 7), 0.3))
-    rest = {name: 0.0 for name in PROFILE if name not in ("mean", "depth_deviation")}
-    assert found == pytest.approx({"mean": 0.3, "depth_deviation": found["depth_deviation"]} | rest)
+    rest = {name: 0.0 for name in PROFILE if name not in (*LEVELS, "depth_deviation")}
+    levels = dict.fromkeys(LEVELS, 0.3)
+    assert found == pytest.approx(levels | {"depth_deviation": found["depth_deviation"]} | rest)
 
 
 def test_without_similarity_beyond_chance_nothing_is_divided_by_zero():
@@ -294,8 +302,9 @@ def test_all_cells_brighter_by_the_same_change_no_contrast(
 ):
     values = matrix(rng, *shape)
     before, after = profiled(values), profiled(values + 0.2, chance=CHANCE + 0.2)
-    assert after["mean"] == pytest.approx(before["mean"] + 0.2)
-    for name in set(PROFILE) - {"mean"}:
+    for name in LEVELS:
+        assert after[name] == pytest.approx(before[name] + 0.2)
+    for name in set(PROFILE) - set(LEVELS):
         assert after[name] == pytest.approx(before[name], abs=1e-12)
 
 
@@ -305,7 +314,7 @@ def test_brightness_beyond_chance_scales_contrasts_and_nothing_else(
 ):
     values = matrix(rng, *shape)
     before, after = profiled(values), profiled(CHANCE + (values - CHANCE) / 3)
-    for name in set(PROFILE) - {"mean"}:
+    for name in set(PROFILE) - set(LEVELS):
         factor = 3 if name in LINEAR_CONTRASTS else 1
         assert after[name] == pytest.approx(before[name] / factor, abs=1e-12)
 

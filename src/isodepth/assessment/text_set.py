@@ -49,7 +49,7 @@ ZOO_PARTS = tuple(
     part
     for part in PROFILE
     # of an unordered pair it is chance who is left; a distance above 0 is no finding
-    if "left" not in part and "right" not in part and part not in ("mean", "depth_deviation")
+    if "left" not in part and "right" not in part and not part.endswith(("mean", "deviation"))
 )
 """Parts of the profile whose mean over pairs of models is tested."""
 

@@ -41,6 +41,8 @@ Numbers = Float[np.ndarray, "*batch"]
 
 PROFILE = {
     "mean": "mean similarity of all layer pairs",
+    "on_mean": "mean on the generalized diagonal",
+    "off_mean": "mean off it",
     "on_minus_off": "mean on the generalized diagonal minus the mean off it (the paper's contrast)",
     "on_minus_anti": "mean on the generalized diagonal minus the mean on its mirror image, the "
     "anti-diagonal",
@@ -71,6 +73,8 @@ PROFILE = {
 
 RANGES = {
     "mean": (0.0, 1.0),
+    "on_mean": (0.0, 1.0),
+    "off_mean": (0.0, 1.0),
     "rank_agreement_left": (-1.0, 1.0),
     "rank_agreement_right": (-1.0, 1.0),
     "depth_deviation": (0.0, 1.0),
@@ -195,7 +199,8 @@ def profile_values(values: Matrices, *, chance: float) -> dict[str, Numbers]:
     on = generalized_diagonal(n_left, n_right)
     found: dict[str, np.ndarray] = {"mean": values.mean(axis=(-2, -1))}
     if not on.all():
-        found["on_minus_off"] = _contrast(values, on, ~on)
+        found["on_mean"], found["off_mean"] = values[..., on].mean(-1), values[..., ~on].mean(-1)
+        found["on_minus_off"] = found["on_mean"] - found["off_mean"]
         anti = on[:, ::-1]
         found["on_minus_anti"] = _contrast(values, on, anti)
         found["centered_ridge"] = _contrast(_centered(values), on, ~on)
