@@ -11,7 +11,7 @@ error rate of 5 % in each of the two questions,
   most 5 %, and a part of a ridge that is not there is shown in at most 5 %;
 - "undecided" is no error; how often it is said with weak similarity is what the tables are for.
 
-Similarity is set by the noise of the models. About twenty minutes on two cores.
+Similarity is set by the noise of the models. About ten minutes on two cores.
 """
 
 import argparse

@@ -445,8 +445,7 @@ def test_structure_without_a_ridge_is_hardly_ever_called_depth_matched(kind: str
 
 
 def test_ridges_are_called_depth_matched():
-    # 127 texts do not show order within thirds of two layers in all
-    found = verdicts("ridge", SMALL._replace(n_layers=(13, 11)), n_simulations=12, n_permutations=39)
+    found = verdicts("ridge", SMALL, n_simulations=12, n_permutations=39)
     assert found.right >= 0.9
     assert found.wrong == 0
     assert sum(found.shares.values()) == pytest.approx(1)
@@ -498,19 +497,19 @@ def count(found: Mapping[tuple[str, ...], tuple[Decision, float]]) -> Counter[st
 
 @pytest.mark.parametrize(("name", "k"), [("web_text_k10", 10), ("web_text_k1", 1)])
 def test_most_published_web_text_is_depth_matched(shared: Path, name: str, k: int):
-    # as measured: 228 and 241, and 17 and 18 are not
+    # as measured: 242 and 250, and 9 and 11 are not
     verdicts_given = count(published(shared, name, k))
-    assert verdicts_given["depth-matched"] >= 215
-    assert verdicts_given["shared, not depth-matched"] <= 25
+    assert verdicts_given["depth-matched"] >= 230
+    assert verdicts_given["shared, not depth-matched"] <= 18
     assert verdicts_given["not shared"] == 0
 
 
 def test_published_random_strings_are_hardly_ever_depth_matched(shared: Path):
-    # the paper calls them non-diagonal; as measured, 8 keep a ridge on them, and 241 do not
+    # the paper calls them non-diagonal; as measured, 14 keep a ridge on them, and 234 do not
     found = published(shared, "random_strings_k10", 10)
     verdicts_given = count(found)
-    assert verdicts_given["depth-matched"] <= 16
-    assert verdicts_given["shared, not depth-matched"] >= 225
+    assert verdicts_given["depth-matched"] <= 22
+    assert verdicts_given["shared, not depth-matched"] >= 222
     assert verdicts_given["not shared"] == 0
     matched = [pair for pair, (decision, _) in found.items() if decision.verdict == "depth-matched"]
     # of one family, most of them

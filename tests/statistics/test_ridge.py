@@ -261,6 +261,13 @@ def test_a_ridge_near_proportional_depth_has_all_parts(
         assert all(part.estimate > part.negligible for part in found.values())
 
 
+@pytest.mark.parametrize("n_layers", [6, 7, 9, 12, 13, 24, 31])
+def test_layers_that_match_one_to_one_have_all_parts(n_layers: int):
+    # thirds of 6, 9, 12 layers end where windows do: no preference may be a tie
+    found = parts_of(np.eye(n_layers), chance=0.0)
+    assert all(part.estimate > part.negligible for part in found.values())
+
+
 @pytest.mark.parametrize(
     "match",
     [np.square, lambda depths: depths + 1 / 6, lambda depths: depths - 1 / 6],

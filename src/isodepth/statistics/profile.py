@@ -10,8 +10,7 @@ profile tells them apart. Most of its parts are contrasts of means; three are of
   similarity beyond chance, how much more often do the deeper layers go together than not? 0 where every
   row has the same profile up to its brightness, whichever that is.
 - Order in each third of depth, and the center over the ends (`isodepth.statistics.ridge`), which a
-ridge
-  has throughout, and which blocks, corners and bright layers lack somewhere.
+  ridge has throughout, and which blocks, corners and bright layers lack somewhere.
 
 >>> profile = diagonality_profile(matrix.values, chance=matrix.chance)          # doctest: +SKIP
 >>> print(profile["on_minus_off"])                                              # doctest: +SKIP
