@@ -217,7 +217,8 @@ def test_the_tasks_of_a_lost_node_end_on_others_unless_no_other_can_take_them(
 ):
     monkeypatch.setattr(ray_engine, "LOOK_SECONDS", 0.5)
     monkeypatch.setattr(ray_engine, "MISSING_NODE_SECONDS", 1.0)
-    lost = cluster.add_node(num_cpus=4, object_store_memory=10**8)
+    # room for all: were it less, two small tasks here could keep the wide one out, and all would wait
+    lost = cluster.add_node(num_cpus=7, object_store_memory=10**8)
     names = ["a", "b", "c", "d"]
     tasks = [
         task("wide", ray_work.waits_for_word, tmp_path, "wide", resources=Resources(cpus=3.0)),
@@ -229,13 +230,17 @@ def test_the_tasks_of_a_lost_node_end_on_others_unless_no_other_can_take_them(
         if not removed and all(list(tmp_path.glob(f"{name}.0.pid")) for name in ["wide", *names]):
             removed.append(lost)
             cluster.remove_node(lost, allow_graceful=False)
+            # a worker outlives its node for a moment, and must not hear the word in it
+            wide = int((tmp_path / "wide.0.pid").read_text())
+            assert wait_until(lambda: not is_alive(wide))
             (tmp_path / "go").touch()
 
     run = RayEngine(cluster.address).run(tasks, progress=remove_the_node_once_all_are_at_work)
     errors = {outcome.task.label: outcome.error for outcome in run}
     assert removed
     assert [errors[name] for name in names] == [None] * 4
-    assert sum(len(list(tmp_path.glob(f"{name}.*.pid"))) for name in names) == 5  # one ran twice
+    # the other nodes have room for three at once, so that one or more were here and ran twice
+    assert 5 <= sum(len(list(tmp_path.glob(f"{name}.*.pid"))) for name in names) <= 8
     assert type(errors["wide"]) is ClusterError
     assert "asks for 3 CPUs, 0 GPUs and 0 GB of memory; the largest of 2 nodes" in str(errors["wide"])
     assert capfd.readouterr() == ("", "")
