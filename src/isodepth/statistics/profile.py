@@ -12,7 +12,7 @@ profile tells them apart. Most of its parts are contrasts of means; three are of
 - Order in each third of depth, and the center over the ends (`isodepth.statistics.ridge`), which a
   ridge has throughout, and which blocks, corners and bright layers lack somewhere.
 
->>> profile = diagonality_profile(matrix.values, chance=matrix.chance)          # doctest: +SKIP
+>>> profile = diagonality_profile(matrix.values, chance=0.04, n_texts=256)       # doctest: +SKIP
 >>> print(profile["on_minus_off"])                                              # doctest: +SKIP
 0.134
 
