@@ -1,30 +1,51 @@
-"""One affinity matrix as a figure, as figures 4a and 6a of the paper show it.
+"""Which layers of two models are similar? One affinity matrix as a figure.
 
 Layer 1 of both models is at the bottom left. The generalized diagonal is outlined; two lines follow
 the most similar layer in each direction. Colors run from 0 to the highest similarity, which the color
-bar states, with chance marked.
+bar says, with chance marked.
+
+>>> affinity_figure(matrix).savefig("affinity.pdf")                              # doctest: +SKIP
+>>> affinity_figure(matrix, highest=1.0, paths=False)                            # doctest: +SKIP
+
+Memory: 8 bytes a cell.
 """
 
-import matplotlib as mpl
+from collections.abc import Sequence
+
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.patches import Patch
-from matplotlib.ticker import FixedLocator
 
 from isodepth.affinity import AffinityMatrix
-from isodepth.axes import AffinityMask
+from isodepth.figures.captions import lines_of
+from isodepth.figures.theme import (
+    LEFT_PATH,
+    MUTED,
+    RIGHT_PATH,
+    draw_matrix,
+    draw_outline,
+    draw_scale,
+    known_chance,
+    matrix_size,
+    new_figure,
+    number_layers,
+    one_line,
+    refuse_empty_scale,
+    scale_text,
+    similarity_name,
+    texts_named,
+    themed,
+)
 from isodepth.statistics import generalized_diagonal, layer_matches
 
-COLOR_MAP = "inferno"
-OUTLINE = "#ffffff"
-LEFT_PATH = "#4cc9f0"
-RIGHT_PATH = "#80ed99"
 
-
-@mpl.rc_context({"text.parse_math": False})  # a $ in a model's name is a $
-def affinity_figure(matrix: AffinityMatrix, *, highest: float | None = None) -> Figure:
+@themed
+def affinity_figure(
+    matrix: AffinityMatrix, *, highest: float | None = None, outline: bool = True, paths: bool = True
+) -> Figure:
     """Return the figure of one affinity matrix.
 
     Parameters
@@ -34,103 +55,114 @@ def affinity_figure(matrix: AffinityMatrix, *, highest: float | None = None) -> 
     highest : float, optional
         The similarity of the brightest color; the matrix's maximum where it is left out. Give the
         same to figures that are to be compared.
+    outline : bool
+        Whether the generalized diagonal is outlined.
+    paths : bool
+        Whether lines follow the most similar layers, of each left layer and of each right one.
 
     Returns
     -------
     matplotlib.figure.Figure
         Not tied to pyplot; save it with `save_figure` or its own ``savefig``.
 
+    Raises
+    ------
+    ParameterError
+        If `highest` is not above 0.
+
     References
     ----------
-    Wolfram & Schein 2025, figures 4a and 6a. There the color scale runs to 1.
+    Wolfram & Schein 2025, figures 4a, 4b, 6a and 9. There the color scale runs to 1 (``highest=1.0``).
     """
     values = matrix.values
-    n_left, n_right = values.shape
-    top = float(values.max()) if highest is None else highest
-    figure = Figure(figsize=_size(n_left, n_right), layout="constrained")
+    top = highest_of([values]) if highest is None else highest
+    width, height = matrix_size(*values.shape)
+    figure = new_figure(width + 1.9, height + 1.2)
     axes = figure.add_subplot()
-    image = axes.imshow(
-        values, origin="lower", cmap=COLOR_MAP, vmin=0.0, vmax=top or 1.0, interpolation="nearest"
+    image = draw_affinity(axes, matrix, high=top, outline=outline, paths=paths, size=(width, height))
+    draw_scale(
+        figure,
+        image,
+        axes,
+        label=f"{similarity_name(matrix.measure, matrix.k)} "
+        f"({one_line(texts_named(matrix.n_texts, matrix.texts))})\n{scale_text(0.0, top)}",
+        values=[values],
+        chance=known_chance(matrix),
     )
-    _outline(axes, generalized_diagonal(n_left, n_right))
-    matches = layer_matches(values)
-    axes.plot(
-        matches.left_to_right,
-        np.arange(n_left),
-        color=LEFT_PATH,
-        linewidth=1.4,
-        marker="o",
-        markersize=2.6,
-        label="for each row, the most similar column",
-    )
-    axes.plot(
-        np.arange(n_right),
-        matches.right_to_left,
-        color=RIGHT_PATH,
-        linewidth=1.4,
-        marker="s",
-        markersize=2.6,
-        label="for each column, the most similar row",
-    )
-    axes.set_xlabel(f"layer of {matrix.right}")
-    axes.set_ylabel(f"layer of {matrix.left}")
-    axes.xaxis.set_major_locator(FixedLocator(_ticks(n_right)))
-    axes.yaxis.set_major_locator(FixedLocator(_ticks(n_left)))
-    axes.set_xticklabels([str(tick + 1) for tick in _ticks(n_right)])
-    axes.set_yticklabels([str(tick + 1) for tick in _ticks(n_left)])
-    bar = figure.colorbar(image, ax=axes, shrink=0.9, pad=0.06)
-    read = "" if matrix.texts is None else f" of {matrix.texts}"
-    bar.set_label(f"mutual {matrix.k}-NN similarity ({matrix.n_texts:,} texts{read})")
-    if matrix.chance < (top or 1.0):
-        bar.ax.axhline(matrix.chance, color=OUTLINE, linewidth=1.2)
-        bar.ax.annotate(
-            "chance",
-            (0, matrix.chance),
-            xytext=(-2, 0),
-            xycoords=("axes fraction", "data"),
-            textcoords="offset points",
-            fontsize=6,
-            ha="right",
-            va="center",
-        )
-    outline = Patch(facecolor="none", edgecolor="#888888", label="generalized diagonal (white)")
-    handles, _ = axes.get_legend_handles_labels()
-    figure.legend(
-        handles=[outline, *handles],
-        loc="outside upper center",
-        fontsize=7,
-        frameon=False,
-        handlelength=1.6,
-    )
+    explain_marks(figure, axes, outline=outline)
     return figure
 
 
-def _size(n_left: int, n_right: int) -> tuple[float, float]:
-    """Return inches so that cells are square and the longer side has about 5 inches."""
-    scale = 5.0 / max(n_left, n_right)
-    return max(n_right * scale, 2.5) + 1.9, max(n_left * scale, 2.0) + 1.2
+def highest_of(values: Sequence[np.ndarray]) -> float:
+    """Return the highest of some similarities, for a scale from 0: 1 where none is above 0."""
+    highest = max(float(part.max()) for part in values)
+    return highest if highest > 0 else 1.0
 
 
-def _ticks(n_layers: int) -> list[int]:
-    """Return positions (from 0) for at most some ten labels: layer 1, round numbers, the last."""
-    step = next(s for s in (1, 2, 5, 10, 20, 50, 100, 1000) if n_layers <= 10 * s)
-    rounds = [layer - 1 for layer in range(step, n_layers + 1, step)]
-    kept = [tick for tick in rounds if n_layers - 1 - tick >= step / 2 or tick == n_layers - 1]
-    return sorted({0, *kept, n_layers - 1})
+def draw_affinity(
+    axes: Axes,
+    matrix: AffinityMatrix,
+    *,
+    low: float = 0.0,
+    high: float,
+    outline: bool,
+    paths: bool,
+    size: tuple[float, float],
+    most_ticks: int = 10,
+) -> AxesImage:
+    """Draw a matrix with the names of both models, and return its image.
 
+    `size` are its inches, width and height, which the names are broken to.
 
-def _outline(axes: Axes, mask: AffinityMask) -> None:
-    """Draw the border between cells on the mask and cells off it."""
-    padded = np.pad(mask, 1)
-    segments = []
-    for row, column in np.argwhere(mask):
-        y, x = row - 0.5, column - 0.5
-        for neighbor, segment in (
-            (padded[row, column + 1], ((x, y), (x + 1, y))),
-            (padded[row + 2, column + 1], ((x, y + 1), (x + 1, y + 1))),
-            (padded[row + 1, column], ((x, y), (x, y + 1))),
-            (padded[row + 1, column + 2], ((x + 1, y), (x + 1, y + 1))),
+    Raises
+    ------
+    ParameterError
+        If the color scale is empty.
+    """
+    refuse_empty_scale(low, high)
+    values = matrix.values
+    n_left, n_right = values.shape
+    image = draw_matrix(axes, values, low=low, high=high)
+    if outline:
+        draw_outline(axes, generalized_diagonal(n_left, n_right))
+    if paths:
+        matches = layer_matches(values)
+        for x, y, color, marker, label in (
+            (
+                matches.left_to_right,
+                np.arange(n_left),
+                LEFT_PATH,
+                "o",
+                "each row, the most similar column",
+            ),
+            (
+                np.arange(n_right),
+                matches.right_to_left,
+                RIGHT_PATH,
+                "s",
+                "each column, the most similar row",
+            ),
         ):
-            if not neighbor:
-                segments.append(segment)
-    axes.add_collection(LineCollection(segments, colors=OUTLINE, linewidths=1.2), autolim=False)
+            axes.plot(
+                x, y, color=color, linewidth=1.4, marker=marker, markersize=2.6, label=f"for {label}"
+            )
+    name_models(axes, matrix, size=size)
+    number_layers(axes, n_left, n_right, most=most_ticks)
+    return image
+
+
+def name_models(axes: Axes, matrix: AffinityMatrix, *, size: tuple[float, float]) -> None:
+    """Write which model's layers are on either axis, in lines as long as the axis."""
+    width, height = size
+    axes.set_xlabel("\n".join(lines_of(f"layer of {matrix.right}", width, size=9.0)))
+    axes.set_ylabel("\n".join(lines_of(f"layer of {matrix.left}", height, size=9.0)))
+
+
+def explain_marks(figure: Figure, axes: Axes, *, outline: bool) -> None:
+    """Write what the outline and the lines of a matrix are above the figure, if there are any."""
+    handles: list[Artist] = []
+    if outline:
+        handles.append(Patch(facecolor="none", edgecolor=MUTED, label="generalized diagonal (white)"))
+    handles += axes.get_legend_handles_labels()[0]
+    if handles:
+        figure.legend(handles=handles, loc="outside upper center", fontsize=7, handlelength=1.6)

@@ -1,4 +1,4 @@
-"""Writing figures: fonts embedded, the same bytes for the same figure."""
+"""Writing figures: fonts embedded, the same bytes for the same figure, whatever letters names have."""
 
 from pathlib import Path
 
@@ -6,7 +6,9 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from isodepth.atomic import atomic_path
+from isodepth.figures.theme import missing_letters_allowed
 
+FORMATS = ("png", "pdf", "svg")
 RESOLUTION = 200
 """Dots per inch of PNG files."""
 
@@ -16,6 +18,7 @@ def save_figure(figure: Figure, path: Path) -> None:
     undated = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
     with (
         mpl.rc_context({"pdf.fonttype": 42, "svg.fonttype": "none", "svg.hashsalt": "isodepth"}),
+        missing_letters_allowed(),
         atomic_path(path) as temporary,
     ):
         figure.savefig(

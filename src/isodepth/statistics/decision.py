@@ -36,6 +36,7 @@ from typing import TYPE_CHECKING
 
 from isodepth.axes import AffinityValues
 from isodepth.errors import ParameterError
+from isodepth.notebook import card, table
 from isodepth.statistics.null import null_model
 from isodepth.statistics.profile import DiagonalityProfile
 from isodepth.statistics.ridge import RIDGE_PARTS, PartTest
@@ -100,6 +101,28 @@ class Decision:
         if self.verdict == "undecided":
             return max(self.parts, key=lambda part: part.p_value or 0.0)
         return min(self.parts, key=lambda part: (part.upper or 0.0) - part.negligible)
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (
+                RIDGE_PARTS[part.name],
+                f"{part.estimate:+.3f}",
+                _number(part.p_value),
+                _number(part.upper),
+                _number(part.negligible),
+            )
+            for part in self.parts
+        ]
+        header = ("part of a ridge", "estimate", "p", "at most", "negligible below")
+        return card(
+            "Decision",
+            self.verdict,
+            sentence=self.sentence,
+            tables_html=[table(rows, header=header)] if rows else [],
+            notes=[
+                f"By {'the ' if self.basis != 'texts' else ''}{self.basis}; error rate {self.alpha:g}."
+            ],
+        )
 
 
 def decide(
@@ -243,6 +266,10 @@ def _p_shared(values: AffinityValues, n_texts: int, k: int) -> float:
     nearer = null.mean + (float(values.max()) - null.mean) / NULL_WIDENING
     log10_p = null.log10_sf(nearer) + math.log10(values.size)
     return min(1.0, max(LEAST_P, 10 ** max(log10_p, -300.0)))
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.2g}"
 
 
 def _named(parts: list[PartTest]) -> str:

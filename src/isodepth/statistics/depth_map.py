@@ -56,6 +56,9 @@ from isodepth.statistics.transport import TransportCoupling, transport_coupling
 if TYPE_CHECKING:
     import pyarrow
 
+TRUSTED_DISAGREEMENT = 0.1
+"""The most of `match_disagreement` with which a map is to be trusted."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class DepthMap:
@@ -121,6 +124,11 @@ class DepthMap:
             f"DepthMap({self.left!r} x {self.right!r}, (layers, layers) = {sizes}, path similarity "
             f"{self.path_similarity:.3f}, departure {self.departure.signed})"
         )
+
+    def _repr_html_(self) -> str:
+        from isodepth.statistics.shown import depth_map_html
+
+        return depth_map_html(self)
 
     def to_table(self) -> "pyarrow.Table":
         """Return one row per layer and direction: what it is matched with, how well and how surely.

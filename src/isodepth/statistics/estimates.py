@@ -9,6 +9,8 @@ from jaxtyping import Float
 from numpy import ndarray
 from scipy import special
 
+from isodepth.notebook import card
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
@@ -42,6 +44,11 @@ class Estimate:
         if self.low is None or self.high is None:
             return f"{self.value:.3f}"
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+    def _repr_html_(self) -> str:
+        of = f"of {self.n:,} {self.resampled or 'units'}"
+        level = "" if self.level is None else f"{100 * self.level:g} % "
+        return card("Estimate", f"{self} {of}", notes=[f"{level}{self.method}"])
 
     def as_dict(self) -> Mapping[str, Any]:
         """Return all fields, as JSON values."""

@@ -29,6 +29,7 @@ from scipy import stats
 
 from isodepth.axes import AffinityValues
 from isodepth.errors import ParameterError
+from isodepth.notebook import card, table
 from isodepth.statistics.diagonal import generalized_diagonal
 from isodepth.statistics.estimates import Estimate, resampled_estimate
 from isodepth.statistics.resampling import RESAMPLING_METHODS, ResampledMatrices
@@ -112,6 +113,14 @@ class DiagonalityProfile:
     def __repr__(self) -> str:
         return (
             f"DiagonalityProfile({', '.join(f'{name} {one}' for name, one in self.estimates.items())})"
+        )
+
+    def _repr_html_(self) -> str:
+        rows = [(name, str(one), PROFILE[name]) for name, one in self.estimates.items()]
+        return card(
+            "DiagonalityProfile",
+            tables_html=[table(rows, header=("part", "estimate", "what it is"))],
+            notes=sorted({one.method for one in self.estimates.values()}),
         )
 
 
