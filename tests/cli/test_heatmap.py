@@ -1,10 +1,10 @@
 import re
 
-import matplotlib as mpl
 import numpy as np
 import pytest
 
-from isodepth.cli.heatmap import INFERNO, SHADES, heat_map, shrunken
+from isodepth.cli.heatmap import SHADES, heat_map
+from isodepth.pixels import INFERNO
 
 CELL = re.compile(
     r"(?:\x1b\[48;2;(\d+;\d+;\d+)m)?\x1b\[38;2;(\d+;\d+;\d+)m(▀▀|▄▄)\x1b\[0m"  # ground, front, half
@@ -33,37 +33,6 @@ def cell_colors(lines: list[str]) -> list[list[tuple[str | None, str]]]:
         assert CELL.sub("", bar) == ""
         colors.append(row)
     return colors
-
-
-# shrinking
-
-
-def test_small_matrices_are_kept():
-    values = np.arange(35.0).reshape(5, 7)
-    np.testing.assert_array_equal(shrunken(values, most_rows=5, most_columns=7), values)
-
-
-def test_large_matrices_are_averaged_over_neighboring_layers():
-    values = np.arange(24.0).reshape(6, 4)
-    small = shrunken(values, most_rows=3, most_columns=2)
-    expected = values.reshape(3, 2, 2, 2).mean(axis=(1, 3))
-    np.testing.assert_allclose(small, expected)
-
-
-@pytest.mark.parametrize(("rows", "columns"), [(5, 3), (7, 31), (43, 2), (1, 1)])
-def test_shrinking_fits_keeps_order_and_stays_within_the_range(
-    rng: np.random.Generator, rows: int, columns: int
-):
-    values = np.sort(rng.uniform(size=(43, 31)), axis=0)
-    small = shrunken(values, most_rows=rows, most_columns=columns)
-    assert small.shape == (rows, columns)
-    assert small.min() >= values.min()
-    assert small.max() <= values.max()
-    assert (np.diff(small, axis=0) >= 0).all()
-
-
-def test_a_constant_stays_constant_when_averaged():
-    np.testing.assert_allclose(shrunken(np.full((43, 31), 0.3), most_rows=5, most_columns=7), 0.3)
 
 
 # without color
@@ -150,11 +119,6 @@ def test_without_color_there_are_no_escapes(rng: np.random.Generator):
 
 
 # with color
-
-
-def test_the_colors_are_those_of_the_figures():
-    expected = mpl.colormaps["inferno"](np.linspace(0, 1, 9))[:, :3] * 255
-    np.testing.assert_allclose(INFERNO, expected, atol=3)
 
 
 def test_two_layers_share_a_line_and_the_odd_one_is_on_top(rng: np.random.Generator):

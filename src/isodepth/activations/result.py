@@ -8,6 +8,7 @@ import numpy as np
 
 from isodepth.axes import ActivationValues
 from isodepth.errors import ActivationsError, ParameterError, listed, whole_number
+from isodepth.notebook import card
 
 EXTRACTION_VERSION = 3
 """Raise it when the same model, texts and options would give other values."""
@@ -134,6 +135,19 @@ class Activations:
 
     def __repr__(self) -> str:
         return f"Activations({self.model!r} on {self.texts!r}, shape={self.values.shape})"
+
+    def _repr_html_(self) -> str:
+        n_layers, n_texts, n_units = self.values.shape
+        rows = {
+            "layers": str(n_layers),
+            "texts": f"{n_texts:,}",
+            "units": f"{n_units:,}",
+            "capture": f"{self.options.capture}: {CAPTURES[self.options.capture]}",
+            "pooling": str(self.options.pooling),
+            "in a chat template": "yes" if self.options.chat else "no",
+            "size": f"{self.values.nbytes / 1e6:,.1f} MB",
+        }
+        return card("Activations", f"{self.model} on {self.texts}", rows=rows)
 
 
 def check_finite(values: np.ndarray, *, rows: np.ndarray, model: str) -> None:

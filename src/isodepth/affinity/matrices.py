@@ -12,7 +12,7 @@ Memory: 8 bytes a pair of layers; a matrix of two models is a view.
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
@@ -140,12 +140,56 @@ class AffinityMatrices:
             )
         return self._matrix(self.left.index(labels[0]), self.right.index(labels[1]))
 
+    def of(self, labels: Sequence[str]) -> "AffinityMatrices":
+        """Return the matrices of some models, in the order given; values are a copy.
+
+        Parameters
+        ----------
+        labels : sequence of str
+            Models of either side. Where left and right are not the same, each side keeps those of its
+            own that are named.
+
+        Raises
+        ------
+        UnknownNameError
+            If a label is that of no model; all such labels are named.
+        ParameterError
+            If a label stands twice.
+        """
+        known = list(dict.fromkeys((*self.left, *self.right)))
+        wrong = [label for label in labels if label not in known]
+        if wrong:
+            near = dict.fromkeys(name for label in wrong for name in nearest_names(label, known))
+            raise UnknownNameError(
+                f"no model of these matrices is called {', '.join(map(repr, wrong))}",
+                hint=f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(known)}.",
+            )
+        rows = [self.left.index(label) for label in labels if label in self.left]
+        columns = [self.right.index(label) for label in labels if label in self.right]
+        places = [
+            np.concatenate([np.arange(0)] + [np.r_[_places(n_layers, i)] for i in chosen])
+            for n_layers, chosen in ((self.left_layers, rows), (self.right_layers, columns))
+        ]
+        return replace(
+            self,
+            values=self.values[np.ix_(*places)],
+            left=tuple(self.left[i] for i in rows),
+            right=tuple(self.right[j] for j in columns),
+            left_layers=tuple(self.left_layers[i] for i in rows),
+            right_layers=tuple(self.right_layers[j] for j in columns),
+        )
+
     def __repr__(self) -> str:
         models = str(len(self.left)) if self.is_symmetric else f"{len(self.left)} x {len(self.right)}"
         return (
             f"AffinityMatrices({models} models, {counted(self.n_pairs, 'pair')}, (layers, layers) = "
             f"{self.values.shape}, {self.measure}, k = {self.k}, n_texts = {self.n_texts})"
         )
+
+    def _repr_html_(self) -> str:
+        from isodepth.affinity.shown import matrices_html
+
+        return matrices_html(self)
 
     def to_table(self) -> "pyarrow.Table":
         """Return one row per layer pair: labels, layers, k, measure, similarity.

@@ -72,6 +72,11 @@ class AffinityMatrix:
             f"{self.values.shape}, {self.measure}, k = {self.k}, n_texts = {self.n_texts})"
         )
 
+    def _repr_html_(self) -> str:
+        from isodepth.affinity.shown import matrix_html
+
+        return matrix_html(self)
+
     def to_table(self) -> "pyarrow.Table":
         """Return one row per layer pair: layers, relative depths, similarity."""
         import pyarrow

@@ -87,6 +87,11 @@ class PairAssessment:
         verdict = "no decision" if self.decision is None else self.decision.verdict
         return f"PairAssessment({self.matrix.left!r} x {self.matrix.right!r}: {verdict})"
 
+    def _repr_html_(self) -> str:
+        from isodepth.assessment.shown import pair_html
+
+        return pair_html(self)
+
 
 def assess_pair(
     matrix: AffinityMatrix,

@@ -59,6 +59,11 @@ class StudyAssessment:
     def __repr__(self) -> str:
         return f"StudyAssessment({self.name!r}: {len(self.sets)} text sets and kinds of matrix)"
 
+    def _repr_html_(self) -> str:
+        from isodepth.assessment.shown import study_html
+
+        return study_html(self)
+
     def table(self, name: str) -> "pyarrow.Table":
         """Return one of `TABLES`; without columns where there is no pair of models."""
         import pyarrow

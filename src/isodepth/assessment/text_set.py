@@ -102,6 +102,11 @@ class TextSetAssessment:
     def __repr__(self) -> str:
         return f"TextSetAssessment({self.name!r}, {self.kind}: {len(self.pairs)} pairs of models)"
 
+    def _repr_html_(self) -> str:
+        from isodepth.assessment.shown import text_set_html
+
+        return text_set_html(self)
+
 
 def assess_text_set(
     name: str,

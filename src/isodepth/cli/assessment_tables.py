@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from isodepth.cli.study_tables import MOST_PAIRS, columns
 from isodepth.errors import counted
 from isodepth.statistics.decision import LEAST_P
+from isodepth.statistics.depth_map import TRUSTED_DISAGREEMENT
 
 if TYPE_CHECKING:
     from isodepth.assessment import PairAssessment, StudyAssessment, TextSetAssessment
@@ -23,8 +24,6 @@ PLACES = {
     "center_over_left_last": "center against left's last layers",
 }
 """Where the parts of a ridge lie, in few words."""
-TRUSTED_DISAGREEMENT = 0.1
-"""Of a depth map from layers' own matches; `isodepth.statistics.depth_map` says why."""
 
 
 def assessment_lines(assessed: "StudyAssessment") -> list[str]:

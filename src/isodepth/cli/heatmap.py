@@ -4,38 +4,11 @@ With color, each character shows two rows in the colors of the figure (half bloc
 levels from blank to full. Matrices too large for the terminal are averaged over neighboring layers.
 """
 
-import itertools
-
 import numpy as np
 
+from isodepth.pixels import inferno, shrunken
+
 SHADES = " ░▒▓█"
-INFERNO = np.array(
-    [
-        (0, 0, 4),
-        (31, 12, 72),
-        (85, 15, 109),
-        (136, 34, 106),
-        (186, 54, 85),
-        (227, 89, 51),
-        (249, 140, 10),
-        (249, 201, 50),
-        (252, 255, 164),
-    ],
-    dtype=np.float64,
-)
-"""Nine equally spaced colors of the "inferno" map (matplotlib, CC0)."""
-
-
-def shrunken(values: np.ndarray, *, most_rows: int, most_columns: int) -> np.ndarray:
-    """Return the matrix averaged over blocks of layers so that it has at most these sizes."""
-    for axis, most in ((0, most_rows), (1, most_columns)):
-        n = values.shape[axis]
-        if n > most:
-            starts = np.linspace(0, n, most + 1).astype(int)
-            parts = itertools.pairwise(starts)
-            slices = [values.take(range(a, b), axis).mean(axis) for a, b in parts]
-            values = np.stack(slices, axis=axis)
-    return values
 
 
 def heat_map(
@@ -96,9 +69,7 @@ def _colored(levels: np.ndarray) -> list[str]:
 
 
 def _rgb(level: float) -> str:
-    place = level * (len(INFERNO) - 1)
-    below = min(int(place), len(INFERNO) - 2)
-    red, green, blue = INFERNO[below] + (place - below) * (INFERNO[below + 1] - INFERNO[below])
+    red, green, blue = inferno(np.array(level))
     return f"{red:.0f};{green:.0f};{blue:.0f}"
 
 

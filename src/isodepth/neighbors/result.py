@@ -6,6 +6,7 @@ from typing import Any
 
 from isodepth.axes import NeighborIds, NeighborSimilarities
 from isodepth.errors import ParameterError
+from isodepth.notebook import card
 
 METRICS = ("cosine",)
 
@@ -70,3 +71,13 @@ class Neighbors:
 
     def __repr__(self) -> str:
         return f"Neighbors({self.model!r}, (layers, texts, k) = {self.ids.shape})"
+
+    def _repr_html_(self) -> str:
+        rows = {
+            "layers": str(self.n_layers),
+            "texts": f"{self.n_texts:,}",
+            "k": str(self.k),
+            "metric": self.metric,
+            "digest of the texts": self.texts_digest or "not known",
+        }
+        return card("Neighbors", self.model, rows=rows)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from isodepth.errors import TextsError
+from isodepth.notebook import card, shortened, table
 from isodepth.texts.rows import ListRows
 from isodepth.texts.sampling import (
     ALL_ROWS,
@@ -26,6 +27,9 @@ from isodepth.texts.sampling import (
     refuse_too_few,
     refuse_unusable,
 )
+
+SHOWN_TEXTS, SHOWN_CHARS = 5, 200
+"""Of what a notebook shows."""
 
 
 def texts_digest(texts: Sequence[str]) -> str:
@@ -176,6 +180,22 @@ class TextSet:
 
     def __repr__(self) -> str:
         return f"TextSet({self.name!r}, n_texts={len(self):,}, digest={self.digest[:12]!r})"
+
+    def _repr_html_(self) -> str:
+        first = enumerate(self.texts[:SHOWN_TEXTS], start=1)
+        rows = [(f"{number}", shortened(" ".join(text.split()), SHOWN_CHARS)) for number, text in first]
+        numbers = {
+            "texts": f"{len(self):,}",
+            "exact copies of earlier ones": f"{self.n_duplicates:,}",
+            "digest": self.digest,
+        }
+        return card(
+            "TextSet",
+            self.name,
+            rows=numbers,
+            tables_html=[table(rows, header=("text", "begins with"))],
+            notes=self.left_out,
+        )
 
     @property
     def n_duplicates(self) -> int:
