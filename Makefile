@@ -1,11 +1,12 @@
-# `make demo` and `make test` do all their own set-up in .venv; nothing is installed outside it.
+# `make demo` and `make test` do all their own set-up in .venv; nothing is installed outside it but the
+# browser of `make browser`.
 PYTHON ?= python3
 VENV := .venv
 DEVICE ?= cuda
 BIN := $(VENV)/bin
 INSTALL := PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test test-real lint bench bench-device text-sets architectures clean
+.PHONY: help demo test browser test-real lint bench bench-device text-sets gallery architectures clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -31,6 +32,16 @@ demo: $(VENV)/.installed  ## run studies/demo.toml and draw it; writes ./demo
 test: lint  ## all checks and tests that need no model download
 	$(BIN)/python -m pytest
 
+browser:  ## install Chromium, in which the report is tested (as root, by apt-get)
+	@if command -v chromium > /dev/null; then exit 0; fi; \
+	if [ "$$(id -u)" != 0 ] || ! command -v apt-get > /dev/null; then \
+	  echo "make browser: Chromium is installed by root, on Debian. Elsewhere, put a 'chromium' on the PATH." >&2; \
+	  exit 1; \
+	fi; \
+	echo "Installing Chromium ..."; \
+	apt-get -qq update && \
+	DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends chromium fonts-dejavu-core > /dev/null
+
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check src tests benchmarks examples studies
 	$(BIN)/ruff format --check src tests benchmarks examples studies
@@ -50,6 +61,10 @@ bench-device: $(VENV)/.installed-test  ## the same on a GPU (DEVICE=cuda), again
 
 text-sets: $(VENV)/.installed-test  ## two small models on every offline text set (about half an hour)
 	$(BIN)/python -m studies.text_sets --out text-sets
+
+gallery: $(VENV)/.installed-test  ## docs/gallery: all figures of the published matrices in PUBLISHED (two minutes)
+	@test -n "$(PUBLISHED)" || { echo "make gallery: PUBLISHED=FOLDER says where the published .npz files are." >&2; exit 1; }
+	$(BIN)/python -m studies.gallery "$(PUBLISHED)" --out docs/gallery
 
 architectures: $(VENV)/.installed-test  ## docs/architectures.md, from tiny models (half a minute)
 	PYTHONPATH=tests $(BIN)/python -m conformance.architecture_table

@@ -47,8 +47,11 @@ if TYPE_CHECKING:
         compare,
         plan_study,
         run_study,
+        set_evidence,
+        study_evidence,
+        write_report,
     )
-    from isodepth.results import StudyResults, load_results
+    from isodepth.results import Evidence, StudyResults, load_results
     from isodepth.statistics import (
         Decision,
         DepthMap,
@@ -133,6 +136,10 @@ _HOMES = {
     "compare": "pipeline",
     "plan_study": "pipeline",
     "run_study": "pipeline",
+    "set_evidence": "pipeline",
+    "study_evidence": "pipeline",
+    "write_report": "pipeline",
+    "Evidence": "results",
     "StudyResults": "results",
     "load_results": "results",
     "Decision": "statistics",
@@ -192,6 +199,7 @@ __all__ = [
     "DiagonalTest",
     "DiagonalityProfile",
     "Estimate",
+    "Evidence",
     "FamilywiseTest",
     "Inspection",
     "IsodepthError",
@@ -257,6 +265,9 @@ __all__ = [
     "resampled_distances",
     "resampled_matrices",
     "run_study",
+    "set_evidence",
+    "study_evidence",
+    "write_report",
     "zoo_test",
 ]
 

@@ -12,16 +12,39 @@ from typing import Any
 import numpy as np
 
 from isodepth.activations import ExtractionOptions
-from isodepth.affinity import AffinityMatrix
-from isodepth.assessment import PairAssessment
+from isodepth.affinity import AffinityMatrices, AffinityMatrix
+from isodepth.assessment import (
+    AssessmentOptions,
+    PairAssessment,
+    StudyAssessment,
+    TextSetAssessment,
+)
 from isodepth.atomic import atomic_path, write_atomically
 from isodepth.axes import relative_depths
 from isodepth.neighbors import Neighbors
+from isodepth.report import cautions, report_payload, write_page
+from isodepth.results import (
+    Evidence,
+    EvidenceKey,
+    MatrixKind,
+    StudyResults,
+    TextSetResults,
+    evidence_key,
+)
 from isodepth.results.json_values import json_values
-from isodepth.statistics import Decision, DiagonalTest, LayerMatches
+from isodepth.statistics import CORRECTIONS, Decision, DiagonalTest, LayerMatches
 from isodepth.texts import ParallelTexts
 
-OUTPUTS = ("affinity.png", "affinity.pdf", "affinity.parquet", "matches.csv", "summary.json")
+OUTPUTS = (
+    "affinity.png",
+    "affinity.pdf",
+    "affinity.parquet",
+    "matches.csv",
+    "summary.json",
+    "report.html",
+)
+SHARED_WITH_MATRICES = ("measure", "k", "n_texts", "texts", "texts_digest", "right_texts_digest")
+"""What the matrix of two models says of itself and those of many models say too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -77,6 +100,11 @@ class Comparison:
         verdict = "no decision" if self.decision is None else self.decision.verdict
         return f"Comparison({self.affinity!r}: {verdict})"
 
+    def _repr_html_(self) -> str:
+        from isodepth.assessment.shown import pair_html
+
+        return pair_html(self.assessment, kind="Comparison")
+
     def summary(self) -> dict[str, Any]:
         """Return everything that ``summary.json`` holds, as JSON values."""
         values = self.affinity.values
@@ -124,8 +152,22 @@ class Comparison:
             "versions": versions(),
         }
 
+    def cautions(self) -> list[str]:
+        """Return what to know of the texts and how they were read: drops, copies, cuts, wrapping."""
+        readings = [(self.left, self.left_options), (self.right, self.right_options)]
+        return cautions(self.texts, readings)
+
+    def report_payload(self) -> dict[str, Any]:
+        """Return what the page of ``report.html`` shows, as JSON values; see `isodepth.report`."""
+        results, assessed, evidence = self._as_study()
+        return report_payload(
+            assessed,
+            results=results,
+            evidence=evidence,
+        )
+
     def write(self, out: Path | str) -> list[Path]:
-        """Write picture, tables and summary to a folder; return their paths.
+        """Write picture, tables, summary and report to a folder; return their paths.
 
         Each file is written whole or not at all; files of the same names are replaced.
         """
@@ -142,7 +184,67 @@ class Comparison:
         write_atomically(folder / "matches.csv", self._matches_csv().encode())
         summary = json.dumps(json_values(self.summary()), indent=1, ensure_ascii=False)
         write_atomically(folder / "summary.json", summary.encode() + b"\n")
+        write_page(folder / "report.html", self.report_payload())
         return [folder / name for name in OUTPUTS]
+
+    def _as_study(self) -> tuple[StudyResults, StudyAssessment, dict[EvidenceKey, Evidence]]:
+        """Return the same as the results of a study of one pair of models, with what they are from."""
+        matrix, options, texts = self.affinity, self.left_options, self.texts
+        name = texts.left.name + (f" x {texts.right.name}" if self.is_parallel else "")
+        kind = MatrixKind(matrix.measure, matrix.k, options.capture, str(options.pooling))
+        matrices = AffinityMatrices(
+            values=matrix.values,
+            left=(matrix.left,),
+            right=(matrix.right,),
+            left_layers=matrix.values.shape[:1],
+            right_layers=matrix.values.shape[1:],
+            is_symmetric=False,
+            **{field: getattr(matrix, field) for field in SHARED_WITH_MATRICES},
+        )
+        summary = self.summary()
+        readings = [_reading(self.left, options), _reading(self.right, self.right_options)]
+        results = StudyResults(
+            name=f"{matrix.left} and {matrix.right}",
+            sets={
+                name: TextSetResults(
+                    name=name,
+                    matrices={kind: matrices},
+                    description={
+                        "texts": summary["texts"],
+                        "right_texts": summary["right_texts"],
+                        "readings": readings,
+                    },
+                )
+            },
+            manifest={"versions": summary["versions"], "notes": summary["notes"]},
+        )
+        assessed = TextSetAssessment(
+            name=name,
+            kind=kind,
+            matrices=matrices,
+            pairs=(self.assessment,),
+            adjusted={
+                (method, correction): np.array([test.p_value])  # of one pair, nothing to correct for
+                for method, test in self.assessment.tests.items()
+                for correction in CORRECTIONS
+            },
+            zoo={},
+            mean_square=None,
+            distances=None,
+            tree=None,
+            notes=tuple(self.cautions()),
+        )
+        evidence = Evidence(
+            left={matrix.left: self.left},
+            right={matrix.right: self.right},
+            texts=texts.left,
+            right_texts=texts.right if self.is_parallel else None,
+        )
+        return (
+            results,
+            StudyAssessment(name=results.name, sets=(assessed,), options=AssessmentOptions()),
+            {evidence_key(name, kind): evidence},
+        )
 
     def _matches_csv(self) -> str:
         text = io.StringIO()
@@ -178,6 +280,18 @@ def _side(neighbors: Neighbors, options: ExtractionOptions) -> dict[str, Any]:
         "stored_k": neighbors.k,
         "chat": options.chat,
         "provenance": dict(neighbors.provenance),
+    }
+
+
+def _reading(neighbors: Neighbors, options: ExtractionOptions) -> dict[str, Any]:
+    """Return who read what and how, as the results of a study say it."""
+    names = ("model_digest", "architecture", "dtype", "quantization", "device")
+    return {
+        "label": neighbors.model,
+        "texts_digest": neighbors.texts_digest,
+        "options": options.as_dict(),
+        "n_layers": neighbors.n_layers,
+        **{name: neighbors.provenance.get(name) for name in names},
     }
 
 

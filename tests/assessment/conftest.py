@@ -13,7 +13,7 @@ N_TEXTS, K = 61, 5
 Planted = Callable[..., Neighbors]
 
 
-@pytest.fixture(scope="package", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _no_collections() -> Iterator[None]:
     """Holm's correction by statsmodels collects garbage at each call: 0.3 s in a process of tests."""
     with pytest.MonkeyPatch.context() as patch:

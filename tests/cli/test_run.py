@@ -121,6 +121,7 @@ def test_a_run_shows_plan_progress_and_results(ran: tuple[Path, str, str]) -> No
     assert lines[red + 2].split()[:2] == ["tiny-gpt2", "tiny-two"]
     (pair,) = (at for at, line in enumerate(lines) if line.startswith("pair (mutual_knn"))
     assert len([line for line in lines[pair + 2 : pair + 6] if line.strip()]) == 4
+    assert lines[-2] == "For a page that shows them: isodepth report results/study"
     assert lines[-1] == (
         "Results: results/study (isodepth.load_results reads them); log: results/study/run.log"
     )

@@ -218,7 +218,7 @@ def test_without_the_store_matrices_are_assessed_alone_and_it_is_said(
         assert not one.is_from_texts
         (note,) = [note for note in one.notes if "are not in" in note]
         assert note == (
-            f"the neighbors of any model on {name} are not in {tmp_path / 'empty'}: no intervals, and "
+            f"the neighbors of any model on {name} are not in the store: no intervals, and "
             "chance is that of the paper's null model, widened"
         )
         for pair, whole in zip(one.pairs, by_kind(assessed)[name, "mutual_knn"].pairs, strict=True):
@@ -235,7 +235,7 @@ def test_one_model_whose_neighbors_are_gone_is_named(done: Done, store: Store) -
     found = by_kind(assess_study(done.results, ks=[3], store=store, options=QUICK))
     red = found["red.txt", "mutual_knn"]
     assert not red.is_from_texts
-    assert red.notes[0].startswith(f"the neighbors of tiny-gemma on red.txt are not in {store.place}:")
+    assert red.notes[0].startswith("the neighbors of tiny-gemma on red.txt are not in the store:")
     assert found["blue.txt", "mutual_knn"].is_from_texts
     with pytest.raises(UnknownNameError) as raised:
         matrix_neighbors(done.results["red.txt"], KIND, store)

@@ -10,6 +10,7 @@ import torch
 import transformers
 
 import isodepth
+from isodepth.comparison import OUTPUTS
 from isodepth.models.gguf import gguf_folder
 from isodepth.models.resolution import resolve_model
 
@@ -112,6 +113,6 @@ def test_demo_runs_as_a_user_runs_it(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "isodepth", "demo", "-n", "24", "--out", str(tmp_path / "demo")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    names = {"affinity.png", "affinity.pdf", "affinity.parquet", "matches.csv", "summary.json"}
-    assert {path.name for path in (tmp_path / "demo").iterdir()} == names
+    assert {path.name for path in (tmp_path / "demo").iterdir()} == set(OUTPUTS)
+    assert (tmp_path / "demo" / "report.html").stat().st_size < 10e6
     assert "Traceback" not in done.stderr

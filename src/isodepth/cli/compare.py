@@ -67,7 +67,8 @@ def compare_command(
     'caesar(news)'; a .txt (one text a line), .jsonl, .csv or .parquet file; a folder of .txt files; a
     hub data set hf:owner/name[@revision][/config][:split][:column]; or - for standard input.
 
-    Writes the affinity matrix as picture and table, the most similar layers, and a summary.
+    Writes the affinity matrix as picture and table, the most similar layers, a summary, and a report:
+    one page that shows all of it down to single texts, and needs no network.
     """
     one_side = "left" if chat_left else "right"
     both = chat or (chat_left and chat_right)

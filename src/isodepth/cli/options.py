@@ -23,7 +23,7 @@ store_option = click.option(
 
 def sampling_options(*, n: str) -> Callable[[Command], Command]:
     """Return a decorator that adds -n and --seed; `n` says what is taken without -n."""
-    return _adding(
+    return adding(
         click.option(
             "-n",
             "n",
@@ -42,7 +42,7 @@ def sampling_options(*, n: str) -> Callable[[Command], Command]:
 
 def text_options(command: Command) -> Command:
     """Add the options that say which texts of a set are read."""
-    return _adding(
+    return adding(
         click.option("--column", help="Column of a .jsonl, .csv, .parquet file or hub data set."),
         click.option(
             "--source",
@@ -63,7 +63,7 @@ def text_options(command: Command) -> Command:
 
 def comparison_options(*, out: str) -> Callable[[Command], Command]:
     """Return a decorator that adds the options of a comparison, with this folder for the results."""
-    return _adding(
+    return adding(
         click.option("-k", "k", default=10, show_default=True, help="Neighbors per text."),
         click.option(
             "--out",
@@ -79,7 +79,7 @@ def comparison_options(*, out: str) -> Callable[[Command], Command]:
 
 def reading_options(command: Command) -> Command:
     """Add the options that say what of a model is read, and at which tokens."""
-    return _adding(
+    return adding(
         click.option(
             "--capture",
             type=click.Choice(["block", "final_norm", "attention", "mlp"]),
@@ -106,7 +106,7 @@ def reading_options(command: Command) -> Command:
 
 def loading_options(command: Command) -> Command:
     """Add the options that say how models are loaded; `loading_of` takes them together."""
-    return _adding(
+    return adding(
         click.option(
             "--dtype",
             type=click.Choice(DTYPES),
@@ -146,7 +146,9 @@ def loading_of(options: dict[str, Any]) -> LoadingOptions:
     return LoadingOptions(**{name: options.pop(name) for name in names})
 
 
-def _adding(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+def adding(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Return a decorator that adds options to a command, in this order."""
+
     def decorate(command: Command) -> Command:
         for option in reversed(options):
             command = option(command)

@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import re
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -144,6 +145,7 @@ def _run(
     for line in results_lines(results):
         click.echo(line)
     click.echo()
+    click.echo(f"For a page that shows them: isodepth report {shlex.quote(str(folder))}")
     click.echo(f"Results: {folder} (isodepth.load_results reads them); log: {folder / LOG}")
     told = {(one.what, one.reason) for one in plan.missing}
     failed = [

@@ -1,11 +1,11 @@
 """`isodepth test`: what results support, with intervals and p-values."""
 
-import json
 from pathlib import Path
+from typing import Any
 
 import click
 
-from isodepth.cli.options import store_option
+from isodepth.cli.assessment_options import assessment_options, families_of, options_of
 
 
 @click.command(
@@ -18,44 +18,7 @@ Examples:
 """,
 )
 @click.argument("results", type=click.Path(exists=True, path_type=Path))
-@click.option("--texts", multiple=True, help="Only this text set; may be given several times.")
-@click.option(
-    "-k",
-    "ks",
-    type=click.IntRange(min=1),
-    multiple=True,
-    help="Only matrices with this number of neighbors; may be given several times. Default: 10, if "
-    "there are such.",
-)
-@click.option(
-    "--permutations",
-    type=click.IntRange(min=19),
-    default=999,
-    show_default=True,
-    help="Random relabellings of the texts; the lowest p-value is 1 / (1 + this).",
-)
-@click.option(
-    "--resamples",
-    type=click.IntRange(min=100),
-    default=1000,
-    show_default=True,
-    help="Resamples of the texts, for intervals.",
-)
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of both.")
-@click.option(
-    "--alpha",
-    type=click.FloatRange(min=0, max=0.5, min_open=True, max_open=True),
-    default=0.05,
-    show_default=True,
-    help="How often a verdict may wrongly say that something is there.",
-)
-@click.option(
-    "--groups",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help='JSON file of families of models, {"family": ["model", ...]}: the test over all models leaves '
-    "out whole families.",
-)
-@store_option
+@assessment_options
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
@@ -66,13 +29,11 @@ def test_command(
     *,
     texts: tuple[str, ...],
     ks: tuple[int, ...],
-    permutations: int,
-    resamples: int,
-    seed: int,
-    alpha: float,
+    without: tuple[str, ...],
     groups: Path | None,
     store: str | None,
     out: Path | None,
+    **settings: Any,
 ) -> None:
     """Test what RESULTS show: more than chance? by depth? over all models?
 
@@ -83,21 +44,19 @@ def test_command(
     Prints a table for each text set, and writes tests.json and four Parquet tables: pairs (of models),
     estimates, layer_pairs and depth_maps.
     """
-    from isodepth.assessment import AssessmentOptions
     from isodepth.atomic import refuse_unwritable
     from isodepth.cli.assessment_tables import assessment_lines
     from isodepth.cli.progress import ProgressDisplay
     from isodepth.pipeline import assess_study
+    from isodepth.results import load_results
 
     place = out or (results if results.is_dir() else results.parent) / "tests"
     refuse_unwritable(place)  # before the work, not after it
-    options = AssessmentOptions(
-        n_permutations=permutations, n_resamples=resamples, seed=seed, alpha=alpha
-    )
-    families = None if groups is None else _families(groups)
+    families = families_of(groups)
+    options = options_of(settings)
     with ProgressDisplay() as progress:
         assessed = assess_study(
-            results,
+            load_results(results).without(without),
             texts=texts,
             ks=ks,
             groups=families,
@@ -109,18 +68,3 @@ def test_command(
         click.echo(line)
     click.echo()
     click.echo("Wrote " + "\n      ".join(str(path) for path in assessed.write(place)))
-
-
-def _families(path: Path) -> dict[str, list[str]]:
-    """Return families of models from a JSON file."""
-    try:
-        families = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise click.BadParameter(f"{path} cannot be read as JSON: {error}") from error
-    fits = isinstance(families, dict) and all(
-        isinstance(labels, list) and all(isinstance(label, str) for label in labels)
-        for labels in families.values()
-    )
-    if not fits:
-        raise click.BadParameter(f'{path} must hold {{"family": ["model", ...], ...}}')
-    return {str(family): labels for family, labels in families.items()}

@@ -8,12 +8,13 @@ have one theme, state their color scale, texts, k and chance, and are tied to no
 
 from isodepth.figures.affinity import affinity_figure
 from isodepth.figures.arrays import array_figure
-from isodepth.figures.atlas import AtlasFigure, study_atlas
+from isodepth.figures.atlas import study_atlas
 from isodepth.figures.ceiling import noise_ceiling_figure
 from isodepth.figures.chance import calibrated_figure, null_density_figure, z_figure
 from isodepth.figures.confounds import confound_figure
 from isodepth.figures.contrast import contrast_figure
 from isodepth.figures.correspondence import depth_map_figure
+from isodepth.figures.entries import AtlasFigure
 from isodepth.figures.matches import match_depth_figure, match_similarity_figure
 from isodepth.figures.panels import k_sweep_figure, panels_figure, parallel_figure, text_sets_figure
 from isodepth.figures.profile import profile_figure

@@ -33,6 +33,8 @@ from isodepth.statistics.sections import mid_depths
 
 SIZE = (8.0, 4.2)
 LEGEND_WIDTH = 2.3
+MOST_COPIES = len(MARKERS)
+"""Copies of a model that can be told apart."""
 MOST_NAMED = 6
 """Others that are named; of more, the median and the range are drawn."""
 DASHES = ("-", "--", ":", "-.")
@@ -70,9 +72,9 @@ def noise_ceiling_figure(
     ----------
     Not in the paper.
     """
-    if not 1 <= len(copies) <= len(MARKERS):
+    if not 1 <= len(copies) <= MOST_COPIES:
         raise ParameterError(
-            f"noise ceiling: expected 1 to {len(MARKERS)} copies of a model; got {len(copies)}"
+            f"noise ceiling: expected 1 to {MOST_COPIES} copies of a model; got {len(copies)}"
         )
     _refuse_unequal(copies, others)
     model = copies[0].left

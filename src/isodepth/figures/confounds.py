@@ -16,7 +16,7 @@ from matplotlib.patheffects import withStroke
 
 from isodepth.affinity import AffinityMatrices, AffinityMatrix
 from isodepth.errors import ParameterError, UnknownNameError, listed, nearest_names
-from isodepth.figures.captions import caption, lines_of
+from isodepth.figures.captions import LEFT_TO_RIGHT, caption, lines_of
 from isodepth.figures.intervals import bar_of, bars_named
 from isodepth.figures.profile import mark_estimate, refuse_unknown_parts
 from isodepth.figures.theme import BLUE, INK, MUTED, RED, known_chance, new_figure, stated, themed
@@ -103,7 +103,7 @@ def confound_figure(
         figure,
         f"How far does each variant lie from {baseline}?",
         [
-            f"{baseline}: by {stated(matrices)}."
+            f"{baseline}: {_models(matrices)}by {stated(matrices)}."
             if matrices is not None
             else f"Profiles of {texts} texts each.",
             "Line and band: the baseline and its interval. Numbers: the estimate, and in parentheses "
@@ -113,6 +113,13 @@ def confound_figure(
         ],
     )
     return figure
+
+
+def _models(matrices: AffinityMatrix | AffinityMatrices) -> str:
+    """Return which two models a matrix is of; nothing of several."""
+    if isinstance(matrices, AffinityMatrices):
+        return ""
+    return f"{matrices.left}{LEFT_TO_RIGHT} × {matrices.right}{LEFT_TO_RIGHT}, "
 
 
 def _column(axes: Axes, part: str, profiles: Sequence[DiagonalityProfile]) -> None:

@@ -5,8 +5,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from isodepth.pipeline.assess import assess_models, assess_study
+    from isodepth.pipeline.evidence import set_evidence, study_evidence
+    from isodepth.pipeline.figures import write_figures
     from isodepth.pipeline.plan import plan_study
     from isodepth.pipeline.planned import StudyPlan
+    from isodepth.pipeline.report import WrittenReport, write_report
     from isodepth.pipeline.run import run_study
     from isodepth.pipeline.two_models import compare
 
@@ -17,9 +20,26 @@ _HOMES = {
     "StudyPlan": "planned",
     "plan_study": "plan",
     "run_study": "run",
+    "set_evidence": "evidence",
+    "study_evidence": "evidence",
+    "WrittenReport": "report",
+    "write_figures": "figures",
+    "write_report": "report",
 }
 
-__all__ = ["StudyPlan", "assess_models", "assess_study", "compare", "plan_study", "run_study"]
+__all__ = [
+    "StudyPlan",
+    "WrittenReport",
+    "assess_models",
+    "assess_study",
+    "compare",
+    "plan_study",
+    "run_study",
+    "set_evidence",
+    "study_evidence",
+    "write_figures",
+    "write_report",
+]
 
 
 def __getattr__(name: str) -> object:

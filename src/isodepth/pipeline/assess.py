@@ -172,6 +172,7 @@ def matrix_neighbors(
     store: Store,
     *,
     labels: tuple[str, str] | None = None,
+    all_stored: bool = False,
 ) -> tuple[list[Neighbors], list[Neighbors] | None]:
     """Return the neighbors that matrices were made from, in the order of their labels.
 
@@ -183,6 +184,8 @@ def matrix_neighbors(
         Where the neighbors are.
     labels : (str, str), optional
         Only those of a left and a right model, in this order.
+    all_stored : bool
+        As many neighbors of each text as are stored, instead of as many as statistics make use of.
 
     Returns
     -------
@@ -200,7 +203,8 @@ def matrix_neighbors(
     def side(labels: Sequence[str], digest: str | None) -> list[Neighbors]:
         read = []
         for label in labels:
-            one = _neighbors(_reading(found, kind, label, digest), label, matrices, digest, store)
+            reading = _reading(found, kind, label, digest)
+            one = _neighbors(reading, label, matrices, digest, store, all_stored=all_stored)
             if one is None:
                 missing.append(label)
             else:
@@ -218,8 +222,9 @@ def matrix_neighbors(
         names = list(dict.fromkeys(missing))
         whose = "any model" if len(names) == len({*rows, *columns}) else listed(names, most=30)
         raise UnknownNameError(
-            f"the neighbors of {whose} on {found.name} are not in {store.place}",
-            hint="name the store that the study was run with, --store; or run the study again.",
+            f"the neighbors of {whose} on {found.name} are not in the store",
+            hint=f"looked in {store.place}; name the store that the study was run with, --store; or run "
+            "the study again.",
         )
     return left, right
 
@@ -340,8 +345,10 @@ def _neighbors(
     matrices: AffinityMatrices,
     digest: str | None,
     store: Store,
+    *,
+    all_stored: bool,
 ) -> Neighbors | None:
-    """Return a reading's neighbors from the store, the fewest that two-way resampling makes use of."""
+    """Return a reading's neighbors from the store: all, or the fewest that resampling makes use of."""
     if reading is None:
         return None
     key = str(reading["neighbors"])
@@ -352,8 +359,8 @@ def _neighbors(
     stored = [name.removeprefix(start) for name in store.keys("neighbors", prefix=key)]
     numbers = sorted(int(number) for number in stored if number.isdecimal())
     least = matrices.k + max(matrices.k, FEWEST_NEXT)
-    enough = [k for k in numbers if k >= least]
-    others = [k for k in reversed(numbers) if matrices.k <= k < least]
+    enough = [] if all_stored else [k for k in numbers if k >= least]
+    others = [k for k in reversed(numbers) if matrices.k <= k and k not in enough]
     for k in (*enough, *others):
         artifact = store.read("neighbors", f"{start}{k}")
         if artifact is not None:

@@ -12,14 +12,18 @@ equal bytes: nothing in them tells when, where or in how many attempts they came
 Memory: matrices are memory maps of their files.
 """
 
+from isodepth.results.evidence import Evidence, EvidenceKey, evidence_key
 from isodepth.results.files import refuse_other_results, write_manifest, write_text_set
 from isodepth.results.loading import load_results
 from isodepth.results.study import MatrixKind, StudyResults, TextSetResults
 
 __all__ = [
+    "Evidence",
+    "EvidenceKey",
     "MatrixKind",
     "StudyResults",
     "TextSetResults",
+    "evidence_key",
     "load_results",
     "refuse_other_results",
     "write_manifest",

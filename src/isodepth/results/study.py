@@ -5,16 +5,19 @@ Memory: matrices are memory maps of their files.
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from isodepth.activations.result import pooling_named
 from isodepth.affinity import AffinityMatrices
-from isodepth.errors import ParameterError, UnknownNameError, listed, nearest_names
+from isodepth.errors import ParameterError, UnknownNameError, counted, listed, nearest_names
+from isodepth.notebook import card, table
 
 MOST_SLUG = 40
+_COLUMNS = ("texts", "matrices", "n texts", "models", "pairs", "layers")
+"""Of what a notebook shows."""
 
 
 class MatrixKind(NamedTuple):
@@ -60,6 +63,9 @@ class TextSetResults:
 
     def __repr__(self) -> str:
         return f"TextSetResults({self.name!r}: {listed([str(kind) for kind in self.matrices])})"
+
+    def _repr_html_(self) -> str:
+        return card("TextSetResults", tables_html=[table(_rows(self), header=_COLUMNS)])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -109,6 +115,12 @@ class StudyResults:
     def __repr__(self) -> str:
         return f"StudyResults({self.name!r}, sets = {listed(list(self.sets))})"
 
+    def _repr_html_(self) -> str:
+        rows = [row for results in self.sets.values() for row in _rows(results)]
+        notes = [f"{counted(len(self.missing), 'thing')} missing: see .missing"] if self.missing else []
+        tables = [table(rows, header=_COLUMNS)]
+        return card("StudyResults", self.name, tables_html=tables, notes=notes)
+
     def matrices(
         self,
         set_name: str,
@@ -155,6 +167,40 @@ class StudyResults:
             )
         return found[fitting[0]]
 
+    def without(self, labels: Sequence[str]) -> "StudyResults":
+        """Return these results without some models; the manifest says which were left out.
+
+        Raises
+        ------
+        UnknownNameError
+            If a label is that of no model; all such labels are named.
+        """
+        known = {
+            label
+            for found in self.sets.values()
+            for matrices in found.matrices.values()
+            for label in (*matrices.left, *matrices.right)
+        }
+        wrong = [label for label in labels if label not in known]
+        if wrong:
+            near = dict.fromkeys(name for label in wrong for name in nearest_names(label, known))
+            raise UnknownNameError(
+                f"{self.name} has no model {' or '.join(map(repr, wrong))}",
+                hint=f"did you mean {' or '.join(near)}?" if near else None,
+            )
+        if not labels:
+            return self
+        sets = {}
+        for name, found in self.sets.items():
+            matrices = {
+                kind: one.of(
+                    [label for label in dict.fromkeys((*one.left, *one.right)) if label not in labels]
+                )
+                for kind, one in found.matrices.items()
+            }
+            sets[name] = replace(found, matrices=matrices)
+        return replace(self, sets=sets, manifest={**self.manifest, "left_out": list(labels)})
+
     def write(self, folder: Path | str) -> list[Path]:
         """Write all files to a folder; return their paths, the manifest's last.
 
@@ -174,3 +220,18 @@ class StudyResults:
             *(path for paths in written for path in paths),
             write_manifest(place, self.manifest, self.sets),
         ]
+
+
+def _rows(results: TextSetResults) -> list[tuple[str, ...]]:
+    """Return what a notebook shows of every kind of matrix of a text set."""
+    return [
+        (
+            results.name,
+            str(kind),
+            f"{found.n_texts:,}",
+            str(len(found.left)) if found.is_symmetric else f"{len(found.left)} × {len(found.right)}",
+            f"{found.n_pairs:,}",
+            f"{found.values.shape[0]:,} × {found.values.shape[1]:,}",
+        )
+        for kind, found in results.matrices.items()
+    ]

@@ -1,0 +1,85 @@
+"""`isodepth figures`: every figure that results give."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from isodepth.cli.assessment_options import assessment_options, families_of, options_of
+
+
+@click.command(
+    "figures",
+    epilog="""\b
+Examples:
+  isodepth figures results/small
+  isodepth figures results/small --texts wikipedia --pair gemma-3-270m smollm2-135m-instruct
+  isodepth figures results/paper --format pdf --groups families.json --out paper-figures
+""",
+)
+@click.argument("results", type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "--pair",
+    "pairs",
+    type=(str, str),
+    multiple=True,
+    metavar="LEFT RIGHT",
+    help="Two models that get figures of their own; may be given several times. Default: by rule.",
+)
+@click.option(
+    "--format",
+    "formats",
+    type=click.Choice(["png", "pdf", "svg"]),
+    multiple=True,
+    default=("png", "pdf"),
+    show_default=True,
+    help="May be given several times.",
+)
+@assessment_options
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for the figures. Default: RESULTS/figures.",
+)
+def figures_command(
+    results: Path,
+    *,
+    pairs: tuple[tuple[str, str], ...],
+    formats: tuple[str, ...],
+    texts: tuple[str, ...],
+    ks: tuple[int, ...],
+    without: tuple[str, ...],
+    groups: Path | None,
+    store: str | None,
+    out: Path | None,
+    **settings: Any,
+) -> None:
+    """Draw everything that RESULTS show: each figure of the paper, and more.
+
+    RESULTS is a folder that 'isodepth run' or 'isodepth import matrices' wrote, or one of its
+    .safetensors files. Neighbors in the store add intervals, k sweeps and Venn diagrams; without them,
+    figures are of the matrices alone.
+
+    Writes one folder a text set, and index.md, which says what each figure shows.
+    """
+    from isodepth.atomic import refuse_unwritable
+    from isodepth.cli.progress import ProgressDisplay
+    from isodepth.pipeline import write_figures
+
+    place = out or (results if results.is_dir() else results.parent) / "figures"
+    refuse_unwritable(place)  # before the work, not after it
+    with ProgressDisplay() as progress:
+        written = write_figures(
+            results,
+            place,
+            texts=texts,
+            ks=ks,
+            without=without,
+            pairs=pairs,
+            groups=families_of(groups),
+            formats=formats,
+            store=store,
+            options=options_of(settings),
+            progress=progress,
+        )
+    click.echo(f"Wrote {len(written) - 1:,} figures; {written[-1]} says what they show.")

@@ -1,0 +1,127 @@
+"""Draw everything that results give: every figure of the paper, in one go.
+
+>>> write_figures("results/small", "figures")                                    # doctest: +SKIP
+
+A folder of figures has one folder a text set, in it one a pair of models with figures of its own, and
+``index.md``, which says of each figure what it shows and which one of the paper it stands for.
+
+Memory: the assessment, and one figure.
+"""
+
+import html
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from isodepth.assessment import AssessmentOptions, StudyAssessment
+from isodepth.atomic import write_atomically
+from isodepth.errors import ParameterError, listed
+from isodepth.figures.atlas import study_atlas
+from isodepth.figures.entries import AtlasFigure
+from isodepth.figures.featured import known_pairs
+from isodepth.figures.saving import FORMATS, save_figure
+from isodepth.pipeline.assess import assess_study
+from isodepth.pipeline.evidence import study_evidence
+from isodepth.progress import Progress, no_progress
+from isodepth.results import StudyResults, load_results
+from isodepth.store import Store
+
+
+def write_figures(
+    results: StudyResults | Path | str,
+    out: Path | str,
+    *,
+    assessed: StudyAssessment | None = None,
+    texts: Sequence[str] = (),
+    ks: Sequence[int] = (),
+    without: Sequence[str] = (),
+    pairs: Sequence[tuple[str, str]] = (),
+    groups: Mapping[str, Sequence[str]] | None = None,
+    formats: Sequence[str] = ("png", "pdf"),
+    store: Store | Path | str | None = None,
+    options: AssessmentOptions | None = None,
+    progress: Progress = no_progress,
+) -> list[Path]:
+    """Write all figures that results give; return their paths, the index's last.
+
+    Each file is written whole or not at all; files of the same names are replaced.
+
+    Parameters
+    ----------
+    results : StudyResults, Path or str
+        Results, or where they are; see `load_results`.
+    out : Path or str
+        The folder for the figures.
+    assessed : StudyAssessment, optional
+        The statistics of the same results, where they are there already.
+    texts, ks, groups, store, options
+        As for `assess_study`.
+    without : sequence of str
+        Models to leave out, by label.
+    pairs : sequence of (str, str)
+        Pairs of models that get figures of their own; see `study_atlas`.
+    formats : sequence of str
+        Of `FORMATS`: one file each.
+    progress : Progress
+        Told of statistics and of figures.
+
+    Raises
+    ------
+    UnknownNameError
+        If there are no results, no such text set or no such models.
+    ParameterError
+        If a format is unknown, or there is nothing to draw.
+    StoreError
+        If results are damaged.
+    """
+    unknown = [one for one in formats if one not in FORMATS]
+    if unknown or not formats:
+        raise ParameterError(
+            f"formats must be of {listed(list(FORMATS))}; got {listed(unknown) or 'none'}"
+        )
+    loaded = results if isinstance(results, StudyResults) else load_results(results)
+    loaded = loaded.without(without)
+    found = assessed or assess_study(
+        loaded, texts=texts, ks=ks, groups=groups, store=store, options=options, progress=progress
+    )
+    names = list(dict.fromkeys(one.name for one in found.sets))
+    atlas = study_atlas(
+        found,
+        loaded,
+        evidence=study_evidence(loaded, texts=names, store=store),
+        pairs=pairs,
+        groups=groups,
+    )
+    if not atlas:
+        raise ParameterError(f"{loaded.name} has no pair of models, so there is nothing to draw")
+    folder, written = Path(out), []
+    for number, one in enumerate(atlas):
+        progress("drawing figures", number, len(atlas), "figures")
+        figure = one.draw()
+        for ending in formats:
+            written.append(folder / f"{one.name}.{ending}")
+            save_figure(figure, written[-1])
+    progress("drawing figures", len(atlas), len(atlas), "figures")
+    index = folder / "index.md"
+    write_atomically(index, _index(loaded.name, atlas, formats).encode())
+    return [*written, index]
+
+
+def _index(name: str, atlas: Sequence[AtlasFigure], formats: Sequence[str]) -> str:
+    lines = [f"# Figures of {_in_markdown(name)}"]
+    for section in dict.fromkeys(one.section for one in atlas):
+        lines += ["", f"## {_in_markdown(section)}", ""]
+        lines += ["| figure | of the paper | what it shows |", "|---|---|---|"]
+        for one in atlas:
+            if one.section == section:
+                files = ", ".join(f"[{ending}]({one.name}.{ending})" for ending in formats)
+                shown = Path(one.name).name
+                lines.append(f"| {shown} ({files}) | {one.paper or ''} | {_in_markdown(one.caption)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _in_markdown(text: str) -> str:
+    """Return a text from data that stands as it is in a line of a table."""
+    line = " ".join(text.split())
+    for mark in "\\`*_[]|":
+        line = line.replace(mark, f"\\{mark}")
+    return html.escape(line, quote=False)

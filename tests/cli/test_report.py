@@ -1,0 +1,124 @@
+"""`isodepth report`: what it prints and writes of a tiny study's results, and what it refuses."""
+
+import gc
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from isodepth.pipeline.run import run_study
+from isodepth.store import Store
+from tiny_studies import tiny_study, written_texts
+
+Run = Callable[..., tuple[int, str, str]]
+QUICK = ("--permutations", 19, "--resamples", 100)
+PAYLOAD = re.compile(r'<script type="application/json" id="payload">(.*?)</script>', re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Done:
+    """Results of a study, and the store that it was run with."""
+
+    out: Path
+    store: Path
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_collections() -> Iterator[None]:
+    """Holm's correction by statsmodels collects garbage at each call: 0.3 s in a process of tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gc, "collect", lambda *_: 0)
+        yield
+
+
+@pytest.fixture(scope="module")
+def done(llama_folder: Path, gpt2_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Done:
+    base = tmp_path_factory.mktemp("reported")
+    texts = written_texts(base)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ISODEPTH_CACHE", str(base / "cache"))
+        study = tiny_study(
+            llama_folder,
+            gpt2_folder,
+            texts=[str(texts / "red.txt"), str(texts / "blue.txt")],
+            ks=[3, 5],
+            measures=["mutual_knn"],
+        )
+        run_study(study, base / "out", store=Store(base / "store"))
+    return Done(base / "out", base / "store")
+
+
+def payload_in(path: Path) -> dict[str, Any]:
+    (found,) = PAYLOAD.findall(path.read_text(encoding="utf-8"))
+    payload: dict[str, Any] = json.loads(found)
+    return payload
+
+
+def test_it_prints_three_sentences_and_where_the_page_is(run: Run, done: Done, tmp_path: Path) -> None:
+    out = tmp_path / "page.html"
+    status, said, progress = run("report", done.out, "-o", out, "--store", done.store, *QUICK)
+    assert status == 0
+    payload = payload_in(out)
+    lines = said.splitlines()
+    assert lines[:4] == [*payload["sentences"], ""]
+    assert lines[-1] == f"Wrote {out} ({out.stat().st_size / 1e6:.1f} MB)"
+    for note in {note for one in payload["sets"] for note in one["notes"]}:
+        assert f"note: {note}" in lines
+    assert "relabelling texts of red.txt" in progress
+    assert (payload["n_permutations"], payload["n_resamples"]) == (19, 100)
+
+
+def test_options_reach_the_statistics_and_the_page_goes_beside_the_results(
+    run: Run, done: Done
+) -> None:
+    arguments = ("--texts", "blue.txt", "-k", 5, "--seed", 3, "--alpha", 0.1, "--explain", "none")
+    status, said, _ = run("report", done.out, *arguments, "--store", done.store, *QUICK)
+    assert status == 0
+    path = done.out / "report.html"
+    assert f"Wrote {path} (" in said
+    payload = payload_in(path)
+    path.unlink()
+    (one,) = payload["sets"]
+    assert (one["name"], one["ks"][one["main"]]["k"], one["explain"]) == ("blue.txt", 5, None)
+    assert (payload["seed"], payload["alpha"]) == (3, 0.1)
+
+
+def test_a_pair_is_explained_and_several_may_be_named(run: Run, done: Done, tmp_path: Path) -> None:
+    out = tmp_path / "page.html"
+    pair = ("--explain", "tiny-gpt2, tiny-llama", "--explain", "tiny-llama,tiny-gpt2")
+    status, *_ = run("report", done.out, "-o", out, *pair, "--store", done.store, *QUICK)
+    assert status == 0
+    assert set(payload_in(out)["sets"][0]["explain"]["left"]) == {"tiny-llama", "tiny-gpt2"}
+
+
+def test_models_of_no_results_are_refused_with_the_nearest_names(run: Run, done: Done) -> None:
+    arguments = ("--explain", "tiny-lama,tiny-gpt2", "--store", done.store, *QUICK)
+    status, _, said = run("report", done.out, *arguments)
+    assert status == 1
+    assert "error: no text set has the pair tiny-lama and tiny-gpt2; models are tiny-gpt2, " in said
+    assert "hint: did you mean tiny-llama" in said
+    assert not (done.out / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    "explain",
+    [["tiny-llama"], ["all", "none"], ["a,b,c"], ["tiny-llama,"], ["tiny-llama,tiny-gpt2", "all"]],
+    ids=" + ".join,
+)
+def test_what_is_no_pair_is_wrong_usage(run: Run, done: Done, explain: list[str]) -> None:
+    given = [word for one in explain for word in ("--explain", one)]
+    status, _, said = run("report", done.out, *given, "--store", done.store, *QUICK)
+    assert status == 2
+    assert "expected two labels with a comma between them, or all, or none alone" in said
+
+
+def test_labels_may_hold_commas_within_parentheses() -> None:
+    from isodepth.cli.report import _explained
+
+    given = ("gemma(dtype=bfloat16, adapter=./lora), llama",)
+    assert _explained(given) == [("gemma(dtype=bfloat16, adapter=./lora)", "llama")]
+    assert [_explained(()), _explained(("all",)), _explained(("none",))] == ["auto", "all", "none"]
