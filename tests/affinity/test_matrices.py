@@ -132,6 +132,56 @@ def test_the_representation_tells_models_pairs_shape_and_facts(
     assert symmetric.chance == 7 / 1012
 
 
+# some models
+
+
+def test_some_models_keep_their_matrices_in_the_order_given(symmetric: AffinityMatrices):
+    chosen = symmetric.of(["mistral-7b", "gemma-2b"])
+    assert (chosen.left, chosen.left_layers) == (("mistral-7b", "gemma-2b"), (3, 2))
+    assert (chosen.right, chosen.right_layers) == (chosen.left, chosen.left_layers)
+    assert chosen.is_symmetric
+    for left in chosen.left:
+        for right in chosen.right:
+            np.testing.assert_array_equal(chosen[left, right].values, symmetric[left, right].values)
+    assert (chosen.texts, chosen.k, chosen.provenance) == ("wikipedia", 7, {"from": "here"})
+    assert not np.shares_memory(chosen.values, symmetric.values)
+
+
+def test_all_models_in_order_are_the_same_matrices(symmetric: AffinityMatrices):
+    np.testing.assert_array_equal(symmetric.of(NAMES).values, symmetric.values)
+
+
+def test_each_side_keeps_those_of_its_own(rectangular: AffinityMatrices):
+    chosen = rectangular.of(["mistral-7b", "meta-llama-3"])
+    assert (chosen.left, chosen.right) == (("meta-llama-3",), ("mistral-7b", "meta-llama-3"))
+    for right in chosen.right:
+        np.testing.assert_array_equal(
+            chosen["meta-llama-3", right].values, rectangular["meta-llama-3", right].values
+        )
+    one_sided = rectangular.of(["gemma-2b"])
+    assert (one_sided.right, one_sided.values.shape, one_sided.n_pairs) == ((), (2, 0), 0)
+
+
+def test_no_models_are_no_pairs(symmetric: AffinityMatrices):
+    nobody = symmetric.of([])
+    assert (nobody.left, nobody.values.shape, list(nobody.pairs())) == ((), (0, 0), [])
+
+
+def test_labels_of_no_model_are_all_named(symmetric: AffinityMatrices):
+    with pytest.raises(UnknownNameError) as caught:
+        symmetric.of(["gemma-2", "gemma-2b", "mistral-7"])
+    assert caught.value.message == "no model of these matrices is called 'gemma-2', 'mistral-7'"
+    assert caught.value.hint == "did you mean gemma-2b or mistral-7b?"
+    with pytest.raises(UnknownNameError) as caught:
+        symmetric.of(["zzz"])
+    assert caught.value.hint == "there are gemma-2b, meta-llama-3, mistral-7b."
+
+
+def test_a_label_that_stands_twice_is_refused(symmetric: AffinityMatrices):
+    with pytest.raises(ParameterError, match="gemma-2b"):
+        symmetric.of(["gemma-2b", "gemma-2b"])
+
+
 # exports
 
 

@@ -170,6 +170,21 @@ def test_options_reach_the_statistics(run: Run, done: Done, tmp_path: Path) -> N
     assert [one["kind"]["k"] for one in found["sets"]] == [5]
 
 
+def test_models_can_be_left_out(run: Run, done: Done, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    arguments = ("--store", done.store, "--texts", "red.txt", *QUICK, "--out", out)
+    status, said, _ = run("test", done.out, *arguments, "--without", "tiny-gemma")
+    assert status == 0
+    (one,) = json.loads((out / "tests.json").read_text())["sets"]
+    assert [(pair["left"], pair["right"]) for pair in one["pairs"]] == [("tiny-llama", "tiny-gpt2")]
+    assert one["from"] == "texts"  # the neighbors of the others are found
+    assert "tiny-gemma" not in said
+    status, _, said = run("test", done.out, *arguments, "--without", "tiny-gema", "--without", "x")
+    assert status == 1
+    assert "has no model 'tiny-gema' or 'x'" in said
+    assert "hint: did you mean tiny-gemma" in said
+
+
 def test_without_the_neighbors_it_tells_what_matrices_tell_and_why(
     run: Run, done: Done, tmp_path: Path
 ) -> None:
@@ -179,7 +194,7 @@ def test_without_the_neighbors_it_tells_what_matrices_tell_and_why(
     lines = block(said + "\n", "red.txt")
     assert "[" not in "\n".join(lines[2:5])
     assert (
-        f"  note: the neighbors of any model on red.txt are not in {store}: no intervals, and chance is "
+        "  note: the neighbors of any model on red.txt are not in the store: no intervals, and chance is "
         "that of the paper's null model, widened"
     ) in lines
     assert "resampled" not in said

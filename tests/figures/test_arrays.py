@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -203,6 +204,15 @@ def test_models_of_a_group_stand_together_and_are_bracketed(zoo: AffinityMatrice
     assert 0 < low < 1
     assert 7 < high < 8
     assert words(axes).count("fam_$") == 2
+
+
+def test_a_long_name_keeps_its_ends_and_leaves_the_array_its_room(zoo: AffinityMatrices):
+    long = "organization/" + "m" * 280 + "-instruct"
+    figure = array_figure(replace(zoo, left=(long, *LABELS[1:]), right=(long, *LABELS[1:])))
+    (shown,) = {word for word in words(array(figure)) if word.startswith("organization/")}
+    assert shown.endswith("m-instruct (3)")
+    assert len(shown) == len(" (3)") + 60
+    assert max(figure.get_size_inches()) < 12
 
 
 def test_a_group_that_an_order_tears_apart_has_several_brackets(zoo: AffinityMatrices):

@@ -172,6 +172,14 @@ def test_marked_similarities_lie_on_the_curve_with_their_probability():
     assert "2,048 texts, k = 10, chance 0.00489" in said(figure)
 
 
+def test_a_long_mark_is_broken_into_lines_beside_the_curve():
+    figure = null_density_figure(2048, 10, marks={"word " * 30: 0.4}, texts="web-text")
+    mark = next(line for line in figure.axes[0].lines if line.get_label().startswith("word"))
+    assert mark.get_label().count("\n") >= 2
+    assert mark.get_label().replace("\n", " ").startswith("word " * 29 + "word : 0.4")
+    assert "2,048 texts of web-text, k = 10" in said(figure)
+
+
 def test_the_exact_distribution_has_a_density_over_its_steps():
     exact = exact_null(11, 2)
     x, y = curve(null_density_figure(11, 2, exact=exact), "exact")

@@ -116,11 +116,14 @@ def test_real_profiles_have_the_chosen_parts_and_say_what_they_are_of(
         values = [value for _, value, _ in marks(axes)]
         assert values == [one.profile[part].value for one in (baseline, other)]
     said = notes(figure)
-    assert said.startswith("first: by mutual 5-NN similarity, 61 texts, chance 0.0833.")
+    models = "_first $x_1$\u200e × second<&>\u200e"
+    assert said.startswith(f"first: {models}, by mutual 5-NN similarity, 61 texts, chance 0.0833.")
     chance = [line for line in figure.axes[0].lines if line.get_linestyle() == ":"]
     assert [list(line.get_xdata()) for line in chance] == [pytest.approx([5 / 60, 5 / 60])]
     assert not [line for line in figure.axes[1].lines if line.get_linestyle() == ":"]
     alone = {name: pair.profile for name, pair in zip("ab", from_matrices.pairs, strict=False)}
+    figure = confound_figure(alone, baseline="b", matrices=from_matrices.matrices)
+    assert notes(figure).startswith("b: by mutual 5-NN similarity, 61 texts")
     figure = confound_figure(alone, baseline="b")
     assert "No bars: nothing was resampled." in notes(figure)
     assert not figure.axes[0].patches

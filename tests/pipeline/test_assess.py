@@ -413,6 +413,15 @@ def test_of_several_text_sets_one_must_be_named(done: Done) -> None:
     assert error.hint == "choose one with --texts."
 
 
+def test_a_family_may_name_models_that_were_left_out(done: Done, tmp_path: Path) -> None:
+    groups = {"a": [NAMES[0], NAMES[1]], "b": [NAMES[2]]}
+    kept = done.results.without([NAMES[0]])
+    found = by_kind(
+        assess_study(kept, texts=["red.txt"], ks=[3], groups=groups, store=tmp_path, options=QUICK)
+    )["red.txt", "mutual_knn"]
+    assert set(found.matrices.left) == set(NAMES[1:])
+
+
 def test_families_are_checked_and_reach_the_zoo(done: Done, tmp_path: Path) -> None:
     def assess(groups: dict[str, list[str]]) -> StudyAssessment:
         return assess_study(

@@ -371,6 +371,46 @@ def test_results_say_what_they_are() -> None:
     assert StudyResults(name="empty", sets={}).missing == ()
 
 
+def test_models_can_be_left_out_of_every_matrix(written: Path) -> None:
+    results = load_results(written)
+    fewer = results.without(["b", "x"])
+    assert fewer.manifest == {**results.manifest, "left_out": ["b", "x"]}
+    for name, sides in {"news": (("a", "c"), ("a", "c")), "pair": (("a", "c"), ("a",))}.items():
+        assert list(fewer[name].matrices) == list(KINDS)
+        for kind, found in fewer[name].matrices.items():
+            assert (found.left, found.right) == sides
+            for left in found.left:
+                for right in found.right:
+                    before = results[name].matrices[kind][left, right]
+                    np.testing.assert_array_equal(found[left, right].values, before.values)
+    assert results["news"].matrices[KINDS[0]].left == ("a", "b", "c")
+
+
+def test_leaving_out_twice_leaves_out_both_and_nobody_nothing() -> None:
+    results = study_results("news")
+    twice = results.without(["b"]).without(["c"])
+    assert twice.manifest["left_out"] == ["b", "c"]
+    assert twice.matrices("news", k=10).left == ("a",)
+    assert results.without([]) is results
+    assert results.without(["a", "b", "c"]).matrices("news", k=10).n_pairs == 0
+
+
+def test_models_to_leave_out_that_are_not_there_are_all_named() -> None:
+    results = study_results("news", "pair")
+    with pytest.raises(UnknownNameError) as caught:
+        results.without(["a", "lama", "y"])
+    assert caught.value.message == "mine has no model 'lama' or 'y'"
+    assert caught.value.hint is None
+    sets = {"news": replace(results["news"], matrices={KINDS[0]: renamed("llama", "gemma", "phi")})}
+    with pytest.raises(UnknownNameError) as caught:
+        replace(results, sets=sets).without(["lama"])
+    assert caught.value.hint == "did you mean llama?"
+
+
+def renamed(*labels: str) -> AffinityMatrices:
+    return replace(matrices(KINDS[0]), left=labels, right=labels)
+
+
 # --------------------------------------------------------------------------------- damaged, missing
 
 

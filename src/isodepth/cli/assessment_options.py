@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from isodepth.cli.options import Command, adding, store_option
+from isodepth.notation import split_arguments, unquoted
 
 if TYPE_CHECKING:
     from isodepth.assessment import AssessmentOptions
@@ -92,3 +93,23 @@ def families_of(path: Path | None) -> dict[str, list[str]] | None:
     if not fits:
         raise click.BadParameter(f'{path} must hold {{"family": ["model", ...], ...}}')
     return {str(family): labels for family, labels in families.items()}
+
+
+def pair_of(written: str, option: str, *, otherwise: str = "") -> tuple[str, str]:
+    """Return two models' labels from ``LEFT,RIGHT``; commas in quotes and parentheses separate nothing.
+
+    Parameters
+    ----------
+    written : str
+        What was given.
+    option : str
+        For which option, for the error.
+    otherwise : str
+        What the option takes besides, for the error.
+    """
+    labels = [unquoted(label.strip()) for label in split_arguments(written)]
+    if len(labels) != 2 or not all(labels):
+        raise click.BadParameter(
+            f"{written!r}: expected two labels with a comma between them{otherwise}", param_hint=option
+        )
+    return labels[0], labels[1]

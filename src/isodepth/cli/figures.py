@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from isodepth.cli.assessment_options import assessment_options, families_of, options_of
+from isodepth.cli.assessment_options import assessment_options, families_of, options_of, pair_of
 
 
 @click.command(
@@ -13,7 +13,7 @@ from isodepth.cli.assessment_options import assessment_options, families_of, opt
     epilog="""\b
 Examples:
   isodepth figures results/small
-  isodepth figures results/small --texts wikipedia --pair gemma-3-270m smollm2-135m-instruct
+  isodepth figures results/small --texts wikipedia --pair gemma-3-270m,smollm2-135m-instruct
   isodepth figures results/paper --format pdf --groups families.json --out paper-figures
 """,
 )
@@ -21,10 +21,11 @@ Examples:
 @click.option(
     "--pair",
     "pairs",
-    type=(str, str),
     multiple=True,
-    metavar="LEFT RIGHT",
-    help="Two models that get figures of their own; may be given several times. Default: by rule.",
+    metavar="LEFT,RIGHT",
+    help="A pair of models, by their labels, that gets figures of its own; may be given several times. "
+    "Default: those of the paper, base models with what was tuned from them, and those with the "
+    "strongest, the median and the weakest diagonal.",
 )
 @click.option(
     "--format",
@@ -44,7 +45,7 @@ Examples:
 def figures_command(
     results: Path,
     *,
-    pairs: tuple[tuple[str, str], ...],
+    pairs: tuple[str, ...],
     formats: tuple[str, ...],
     texts: tuple[str, ...],
     ks: tuple[int, ...],
@@ -62,12 +63,10 @@ def figures_command(
 
     Writes one folder a text set, and index.md, which says what each figure shows.
     """
-    from isodepth.atomic import refuse_unwritable
     from isodepth.cli.progress import ProgressDisplay
     from isodepth.pipeline import write_figures
 
     place = out or (results if results.is_dir() else results.parent) / "figures"
-    refuse_unwritable(place)  # before the work, not after it
     with ProgressDisplay() as progress:
         written = write_figures(
             results,
@@ -75,7 +74,7 @@ def figures_command(
             texts=texts,
             ks=ks,
             without=without,
-            pairs=pairs,
+            pairs=[pair_of(one, "--pair") for one in pairs],
             groups=families_of(groups),
             formats=formats,
             store=store,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from isodepth.cli.assessment_options import assessment_options, families_of, options_of
+from isodepth.cli.assessment_options import assessment_options, families_of, options_of, pair_of
 
 if TYPE_CHECKING:
     from isodepth.report import Explain
@@ -82,17 +82,6 @@ def report_command(
 
 def _explained(written: tuple[str, ...]) -> "Explain":
     """Return which models are explained, from what was given for --explain."""
-    from isodepth.notation import split_arguments
-
     if len(written) <= 1 and written in ((), ("all",), ("none",)):
         return written[0] if written else "auto"
-    pairs = []
-    for one in written:
-        labels = [label.strip() for label in split_arguments(one)]
-        if len(labels) != 2 or not all(labels):
-            raise click.BadParameter(
-                f"{one!r}: expected two labels with a comma between them, or all, or none alone",
-                param_hint="--explain",
-            )
-        pairs.append((labels[0], labels[1]))
-    return pairs
+    return [pair_of(one, "--explain", otherwise=", or all, or none alone") for one in written]

@@ -56,6 +56,8 @@ from isodepth.statistics import generalized_diagonal
 SEPARATOR = "#b8b8b8"
 LONGEST_SIDE = 16.0
 """Inches that an array grows to for the sake of its names; only very many layers make it larger."""
+LONGEST_NAME = 60
+"""Characters of a name beside an array."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -342,7 +344,7 @@ def _name_side(
     outward = 9.0 + reach(numbers, along=along)
     size = float(np.clip(0.75 * np.diff(side.edges).min() * points, 4.0, 8.0))
     names = [
-        write(f"{one_line(label)} ({n_layers})", center, outward, size=size)
+        write(f"{_short(label)} ({n_layers})", center, outward, size=size)
         for label, n_layers, center in zip(
             side.labels, side.n_layers, (side.edges[:-1] + side.edges[1:]) / 2, strict=True
         )
@@ -358,9 +360,18 @@ def _name_side(
         bracket = Line2D(x, y, color=INK, linewidth=1.2, label="family", transform=transform)
         bracket.set_clip_on(False)
         axes.add_artist(bracket)
-        families.append(write(one_line(family), sum(ends) / 2, outward + 4, size=min(size + 1, 8.0)))
+        families.append(write(_short(family), sum(ends) / 2, outward + 4, size=min(size + 1, 8.0)))
     outward += reach(families, along=along) + 8 * bool(families)
     return (outward + 4) / 72
+
+
+def _short(name: str) -> str:
+    """Return a name on one line, without the middle of a long one, which would dwarf the array."""
+    line = one_line(name)
+    if len(line) <= LONGEST_NAME:
+        return line
+    end = LONGEST_NAME // 3
+    return f"{line[: LONGEST_NAME - end - 1]}…{line[-end:]}"
 
 
 def _number_layers(axes: Axes, side: _Side, points: float, *, along: str, equal: bool) -> list[Text]:

@@ -17,7 +17,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from isodepth.affinity import AffinityMatrix
 from isodepth.assessment import PairAssessment, StudyAssessment, TextSetAssessment
 from isodepth.figures.arrays import array_figure
 from isodepth.figures.ceiling import MOST_COPIES, noise_ceiling_figure
@@ -70,12 +69,12 @@ def study_atlas(
     Wolfram & Schein 2025, figures 1 to 27.
     """
     chosen = featured_pairs(assessed, pairs)
-    kinds = _kind_stems(assessed)
+    kinds = _told_apart(assessed)
     atlas: list[AtlasFigure] = []
     for one in assessed.sets:
-        folder = file_stem(one.name) + kinds[one.kind]
+        folder = file_stem(one.name) + _kind_folder(kinds[one.kind])
         atlas.extend(_of_all_pairs(one, folder, groups))
-        atlas.extend(_of_some_pairs(one, folder, chosen, is_random=is_random(results[one.name])))
+        atlas.extend(_of_some_pairs(one, folder, chosen, has_random_texts=is_random(results[one.name])))
         found = (evidence or {}).get(evidence_key(one.name, one.kind))
         for pair in _those(one, chosen):
             atlas.extend(pair_atlas(one, pair, folder, results[one.name], found))
@@ -87,17 +86,23 @@ def study_atlas(
     return atlas
 
 
-def _kind_stems(assessed: StudyAssessment) -> dict[MatrixKind, str]:
-    """Return what tells the kinds of matrices apart in a path: nothing where there is one."""
+def _told_apart(assessed: StudyAssessment) -> dict[MatrixKind, tuple[str, ...]]:
+    """Return what tells the kinds of matrices apart, in words: nothing where there is one."""
     kinds = list(dict.fromkeys(one.kind for one in assessed.sets))
-    differing = [
-        field for field in MatrixKind._fields if len({getattr(kind, field) for kind in kinds}) > 1
-    ]
-    stems = {}
-    for kind in kinds:
-        said = [f"k{kind.k}" if field == "k" else str(getattr(kind, field)) for field in differing]
-        stems[kind] = "/" * bool(said) + "-".join(map(file_stem, said))
-    return stems
+    words = {
+        "measure": "{}".format,
+        "k": "k = {}".format,
+        "capture": "capture {}".format,
+        "pooling": "pooling {}".format,
+    }
+    differing = [name for name in words if len({getattr(kind, name) for kind in kinds}) > 1]
+    return {kind: tuple(words[name](getattr(kind, name)) for name in differing) for kind in kinds}
+
+
+def _kind_folder(words: Sequence[str]) -> str:
+    """Return the path of a folder in that of a text set, from what tells a kind apart."""
+    stems = [file_stem(word.replace(" = ", "").replace(" ", "-")) for word in words]
+    return f"/{'-'.join(stems)}" if stems else ""
 
 
 def _of_all_pairs(
@@ -165,25 +170,27 @@ def _of_all_pairs(
     chance = known_chance(matrices)
     if chance is not None and chance < 1:  # else every text is every other's neighbor
         means = sorted(float(pair.matrix.values.mean()) for pair in one.pairs)
-        marks = {f"lowest mean of a pair on {one.name}": means[0]}
+        marks = {"lowest mean of a pair": means[0]}
         if len(means) > 1:
-            marks[f"highest mean of a pair on {one.name}"] = means[-1]
+            marks["highest mean of a pair"] = means[-1]
         yield of(
             name=f"{folder}/null-density",
             caption="Log-density of the null model, with the mean similarity of pairs",
             paper="10",
-            draw=partial(null_density_figure, matrices.n_texts, matrices.k, marks=marks),
+            draw=partial(
+                null_density_figure, matrices.n_texts, matrices.k, marks=marks, texts=one.name
+            ),
         )
 
 
 def _of_some_pairs(
-    one: TextSetAssessment, folder: str, chosen: Sequence[tuple[str, str]], *, is_random: bool
+    one: TextSetAssessment, folder: str, chosen: Sequence[tuple[str, str]], *, has_random_texts: bool
 ) -> Iterator[AtlasFigure]:
     """Yield figures that set pairs of models on one text set beside each other."""
     of = partial(AtlasFigure, section=f"Pairs of models on {one.name}: {one.kind}")
     matrices = replace(one.matrices, texts=one.name)
     panels = [replace(pair.matrix, texts=one.name) for pair in _those(one, chosen)]
-    if is_random and panels:
+    if has_random_texts and panels:
         yield of(
             name=f"{folder}/panels",
             caption="Matrices on one color scale: random strings have no depth to match",
@@ -200,13 +207,13 @@ def _of_some_pairs(
 
 
 def _across_sets(
-    assessed: StudyAssessment, left: str, right: str, kinds: Mapping[MatrixKind, str]
+    assessed: StudyAssessment, left: str, right: str, kinds: Mapping[MatrixKind, Sequence[str]]
 ) -> Iterator[AtlasFigure]:
     """Yield figures that set text sets and readings of two models beside each other."""
     of = partial(AtlasFigure, section=f"{left} x {right} on several text sets")
     folder = f"across/{pair_stem(left, right)}"
     is_tuned = is_tuned_from(left, right)
-    for kind, stem in kinds.items():
+    for kind, words in kinds.items():
         found = [
             replace(one.matrices[left, right], texts=one.name)
             for one in assessed.sets
@@ -215,7 +222,7 @@ def _across_sets(
         if len(found) > 1:
             models = "a base model and one tuned from it" if is_tuned else "two models"
             yield of(
-                name=f"{folder}{stem}/text-sets",
+                name=f"{folder}{_kind_folder(words)}/text-sets",
                 caption=f"The matrices of {models} on {len(found)} text sets",
                 paper="8" if is_tuned else None,
                 draw=partial(text_sets_figure, found, titles=[str(one.texts) for one in found]),
@@ -246,11 +253,11 @@ def _those(one: TextSetAssessment, wanted: Sequence[tuple[str, str]]) -> list[Pa
 
 
 def _profiles(
-    sets: Sequence[TextSetAssessment], left: str, right: str, kinds: Mapping[MatrixKind, str]
+    sets: Sequence[TextSetAssessment], left: str, right: str, kinds: Mapping[MatrixKind, Sequence[str]]
 ) -> dict[str, DiagonalityProfile]:
     """Return the profiles of two models by what was read and how."""
     return {
-        one.name if len(kinds) == 1 else f"{one.name}: {one.kind}": pair.profile
+        ", ".join((one.name, *kinds[one.kind])): pair.profile
         for one in sets
         for pair in _those(one, [(left, right)])
     }

@@ -22,7 +22,7 @@ from isodepth.assessment import PairAssessment
 from isodepth.axes import AffinityValues
 from isodepth.errors import ParameterError, listed
 from isodepth.figures.affinity import name_models
-from isodepth.figures.captions import caption
+from isodepth.figures.captions import caption, lines_of
 from isodepth.figures.theme import (
     BLUE,
     DIVERGING_MAP,
@@ -37,14 +37,15 @@ from isodepth.figures.theme import (
     new_figure,
     number,
     number_layers,
-    one_line,
     stated,
+    texts_named,
     themed,
 )
 from isodepth.statistics import ExactNull, null_model
 
 MARKERS = "osD^vPX"
 """Of observed similarities, in this order, so that they differ without color."""
+LEGEND_WIDTH = 4.1  # inches: the curve is to its right
 
 
 @themed
@@ -138,6 +139,7 @@ def null_density_figure(
     *,
     marks: Mapping[str, float] | None = None,
     exact: ExactNull | None = None,
+    texts: str | None = None,
 ) -> Figure:
     """Return the figure of the density of similarity by chance over [0, 1], as its log10.
 
@@ -149,6 +151,8 @@ def null_density_figure(
         Similarities to mark, by what they are; the probability of as much by chance is written beside.
     exact : ExactNull, optional
         The exact distribution for the same numbers, drawn too.
+    texts : str, optional
+        The text set's name.
 
     Raises
     ------
@@ -195,8 +199,14 @@ def null_density_figure(
             markersize=7,
             markeredgecolor=INK,
             linestyle="none",
-            label=f"{one_line(name)}: {number(similarity)}, log10 P(at least as high) = "
-            f"{number(null.log10_sf(similarity))}",
+            label="\n".join(
+                lines_of(
+                    f"{name}: {number(similarity)}, log10 P(at least as high) = "
+                    f"{number(null.log10_sf(similarity))}",
+                    LEGEND_WIDTH,
+                    size=8.0,
+                )
+            ),
         )
     axes.set_xlim(0, 1)
     axes.set_xlabel(f"mutual {k}-NN similarity of unrelated layers")
@@ -207,8 +217,8 @@ def null_density_figure(
         figure,
         "How probable is similarity by chance?",
         [
-            f"{n_texts:,} texts, k = {k}, chance {number(null.mean)}. Real neighbors have hubs, which "
-            "make chance wider than this."
+            f"{texts_named(n_texts, texts)}, k = {k}, chance {number(null.mean)}. Real neighbors have "
+            "hubs, which make chance wider than this."
         ],
     )
     return figure

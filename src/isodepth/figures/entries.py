@@ -54,7 +54,7 @@ def file_stem(name: str) -> str:
     So do those that could be taken for another name's, so that no two names have one stem.
     """
     letters = re.sub(r"[^a-z0-9._]+", "-", name.lower())[:MOST_LETTERS].strip("-.")
-    is_whole = letters == name and BETWEEN not in name and name not in _RESERVED
+    is_whole = letters == name != "" and BETWEEN not in name and name not in _RESERVED
     if is_whole and not _LIKE_A_DIGEST.search(name):
         return letters
     return f"{letters or 'name'}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"

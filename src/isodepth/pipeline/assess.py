@@ -223,8 +223,8 @@ def matrix_neighbors(
         whose = "any model" if len(names) == len({*rows, *columns}) else listed(names, most=30)
         raise UnknownNameError(
             f"the neighbors of {whose} on {found.name} are not in the store",
-            hint=f"looked in {store.place}; name the store that the study was run with, --store; or run "
-            "the study again.",
+            hint=f"looked in {store.place}; name the store that the study was run with, --store; or "
+            "run the study again.",
         )
     return left, right
 
@@ -309,9 +309,12 @@ def _families(
         for matrices in found.matrices.values()
         for label in (*matrices.left, *matrices.right)
     }
+    left_out = results.manifest.get("left_out", ())  # a file of families serves with and without them
     family_of: dict[str, str] = {}
     for family, labels in groups.items():
         for label in labels:
+            if label in left_out:
+                continue
             if label not in known:
                 near = nearest_names(label, known)
                 raise UnknownNameError(

@@ -9,11 +9,12 @@ Memory: the assessment, and one figure.
 """
 
 import html
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from isodepth.assessment import AssessmentOptions, StudyAssessment
-from isodepth.atomic import write_atomically
+from isodepth.atomic import refuse_unwritable, write_atomically
 from isodepth.errors import ParameterError, listed
 from isodepth.figures.atlas import study_atlas
 from isodepth.figures.entries import AtlasFigure
@@ -52,7 +53,8 @@ def write_figures(
     out : Path or str
         The folder for the figures.
     assessed : StudyAssessment, optional
-        The statistics of the same results, where they are there already.
+        The statistics of the same results, where they were made before; then `texts`, `ks` and
+        `options` do not count.
     texts, ks, groups, store, options
         As for `assess_study`.
     without : sequence of str
@@ -69,17 +71,33 @@ def write_figures(
     UnknownNameError
         If there are no results, no such text set or no such models.
     ParameterError
-        If a format is unknown, or there is nothing to draw.
+        If a format is unknown, or there is no pair of models.
     StoreError
-        If results are damaged.
+        If results are damaged, or the folder cannot be written.
     """
     unknown = [one for one in formats if one not in FORMATS]
     if unknown or not formats:
         raise ParameterError(
             f"formats must be of {listed(list(FORMATS))}; got {listed(unknown) or 'none'}"
         )
+    folder = Path(out)
+    # all that can be wrong is refused before the work
+    refuse_unwritable(folder)
     loaded = results if isinstance(results, StudyResults) else load_results(results)
     loaded = loaded.without(without)
+    wanted = [loaded[name] for name in dict.fromkeys(texts)] or list(loaded.sets.values())
+    known = [
+        (matrix.left, matrix.right)
+        for one in wanted
+        for matrices in one.matrices.values()
+        for matrix in matrices.pairs()
+    ]
+    if not known:
+        raise ParameterError(
+            f"{loaded.name} has no pair of models, so there is nothing to draw",
+            hint="read two models or more, or one model with parallel texts.",
+        )
+    known_pairs(pairs, known)
     found = assessed or assess_study(
         loaded, texts=texts, ks=ks, groups=groups, store=store, options=options, progress=progress
     )
@@ -91,9 +109,7 @@ def write_figures(
         pairs=pairs,
         groups=groups,
     )
-    if not atlas:
-        raise ParameterError(f"{loaded.name} has no pair of models, so there is nothing to draw")
-    folder, written = Path(out), []
+    formats, written = list(dict.fromkeys(formats)), []
     for number, one in enumerate(atlas):
         progress("drawing figures", number, len(atlas), "figures")
         figure = one.draw()
@@ -107,21 +123,24 @@ def write_figures(
 
 
 def _index(name: str, atlas: Sequence[AtlasFigure], formats: Sequence[str]) -> str:
+    """Return the page that says what the figures show, as Markdown."""
     lines = [f"# Figures of {_in_markdown(name)}"]
     for section in dict.fromkeys(one.section for one in atlas):
         lines += ["", f"## {_in_markdown(section)}", ""]
-        lines += ["| figure | of the paper | what it shows |", "|---|---|---|"]
+        lines += ["| figure | figure of the paper | what it shows |", "|---|---|---|"]
         for one in atlas:
             if one.section == section:
                 files = ", ".join(f"[{ending}]({one.name}.{ending})" for ending in formats)
                 shown = Path(one.name).name
-                lines.append(f"| {shown} ({files}) | {one.paper or ''} | {_in_markdown(one.caption)} |")
+                lines.append(
+                    f"| {shown} ({files}) | {one.paper or 'none'} | {_in_markdown(one.caption)} |"
+                )
     return "\n".join(lines) + "\n"
 
 
 def _in_markdown(text: str) -> str:
-    """Return a text from data that stands as it is in a line of a table."""
+    """Return a text from data that stands as it is in a line of Markdown, in a table or a heading."""
     line = " ".join(text.split())
-    for mark in "\\`*_[]|":
-        line = line.replace(mark, f"\\{mark}")
-    return html.escape(line, quote=False)
+    marked = re.sub(r"([\\`*_\[\]|~$#])", r"\\\1", line)
+    # nor does an address become a link
+    return html.escape(re.sub(r"(?<=[a-z])(?=://)|(?<=www)(?=\.)", r"\\", marked), quote=False)

@@ -199,7 +199,8 @@ class StudyResults:
                 for kind, one in found.matrices.items()
             }
             sets[name] = replace(found, matrices=matrices)
-        return replace(self, sets=sets, manifest={**self.manifest, "left_out": list(labels)})
+        left_out = list(dict.fromkeys((*self.manifest.get("left_out", ()), *labels)))
+        return replace(self, sets=sets, manifest={**self.manifest, "left_out": left_out})
 
     def write(self, folder: Path | str) -> list[Path]:
         """Write all files to a folder; return their paths, the manifest's last.
