@@ -10,6 +10,9 @@ from jaxtyping import install_import_hook
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# pytest-xdist sets them for its workers; what is printed must not depend on who runs the tests
+for name in ("COLUMNS", "LINES"):
+    os.environ.pop(name, None)
 
 # before any isodepth module is imported, so that all of them are checked
 _HOOK = install_import_hook("isodepth", "beartype.beartype")
