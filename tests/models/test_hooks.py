@@ -126,3 +126,18 @@ def test_somebody_elses_hooks_stay() -> None:
     torch.testing.assert_close(seen[0].detach(), doubled, rtol=0, atol=0)
     assert hooks_on(module) == 1
     handle.remove()
+
+
+def test_a_pass_of_another_thread_may_meet_a_hook_that_torch_has_half_registered() -> None:
+    module = torch.nn.Linear(WIDTH, 3)
+    given: list[Any] = []
+    with hooks(before=[(module, lambda inputs, named: given.append((inputs, named)))]):
+        # what another thread sees between the two steps of register_forward_pre_hook
+        noted = dict(module._forward_pre_hooks_with_kwargs)
+        module._forward_pre_hooks_with_kwargs.clear()
+        with ThreadPoolExecutor(1) as executor:
+            assert executor.submit(module, torch.ones(2, WIDTH)).result().shape == (2, 3)
+        module._forward_pre_hooks_with_kwargs.update(noted)
+        assert given == []
+        module(torch.ones(2, WIDTH))
+    assert len(given) == 1

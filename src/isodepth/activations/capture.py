@@ -130,9 +130,11 @@ class BlockReader:
         return keep
 
     def _input_hook(self) -> Callable[..., None]:
-        def keep(module: torch.nn.Module, inputs: Any, named: Any) -> None:
+        # without `named`, it is a pass of another thread; see isodepth.models.hooks
+        def keep(module: torch.nn.Module, inputs: Any, named: Any = None) -> None:
             del module
-            self._keep("embedding", -1, hidden_input(inputs, named))
+            if named is not None:
+                self._keep("embedding", -1, hidden_input(inputs, named))
 
         return keep
 

@@ -33,7 +33,9 @@ def hooks(
     thread = threading.get_ident()
 
     def entering(function: Before) -> Callable[..., None]:
-        def call(module: torch.nn.Module, inputs: Any, named: Any) -> None:
+        # torch lists a hook first and notes then that it takes named inputs: a pass of another thread
+        # between the two calls it without them
+        def call(module: torch.nn.Module, inputs: Any, named: Any = None) -> None:
             del module
             if threading.get_ident() == thread:
                 function(inputs, named)
