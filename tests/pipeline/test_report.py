@@ -12,7 +12,7 @@ import pytest
 
 from isodepth.assessment import AssessmentOptions
 from isodepth.comparison import Comparison
-from isodepth.errors import StoreError, UnknownNameError
+from isodepth.errors import ParameterError, StoreError, UnknownNameError
 from isodepth.pipeline import assess_study, compare, write_report
 from isodepth.pipeline.run import run_study
 from isodepth.report.packing import unpacked
@@ -117,7 +117,10 @@ def test_models_can_be_left_out(done: Done, tmp_path: Path) -> None:
     report = write_report(
         done.results, tmp_path / "report.html", without=["tiny-gpt2"], store=done.store, options=QUICK
     )
-    assert [one["left"] for one in payload_in(report.path)["sets"]] == [["tiny-llama"]] * 2
+    payload = payload_in(report.path)
+    assert [one["left"] for one in payload["sets"]] == [["tiny-llama"]] * 2
+    told = [name for name, _ in payload["provenance"] if name.startswith("model: ")]
+    assert told == ["model: tiny-llama"]
 
 
 def test_a_place_that_cannot_be_written_is_refused_before_the_work(
@@ -127,6 +130,19 @@ def test_a_place_that_cannot_be_written_is_refused_before_the_work(
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(StoreError, match="a file stands where a folder is needed"):
         write_report(done.results, tmp_path / "file" / "report.html")
+
+
+def test_models_that_cannot_be_explained_are_refused_before_the_work(
+    done: Done, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("isodepth.pipeline.report.assess_study", None)
+    for explain, error, words in (
+        ([("tiny-lama", "tiny-gpt2")], UnknownNameError, "has the pair tiny-lama and tiny-gpt2"),
+        ("some", ParameterError, "explain must be 'auto'"),
+    ):
+        with pytest.raises(error, match=words):
+            write_report(done.results, tmp_path / "report.html", explain=explain, store=done.store)
+    assert not (tmp_path / "report.html").exists()
 
 
 def test_results_that_are_not_there_are_refused(tmp_path: Path) -> None:

@@ -149,6 +149,14 @@ def test_matrices_alone_are_said_to_be_alone(made: Made, alone: TextSetAssessmen
         assert "by estimates alone, whose error is not known" in by_depth
 
 
+def test_pairs_that_were_told_from_matrices_alone_are_counted_among_others(
+    made: Made, plain: TextSetAssessment, alone: TextSetAssessment
+) -> None:
+    shared, by_depth, _ = said(made, plain, of_one(alone))
+    assert "(1 of these pairs by the matrices alone, so how far that may be off is not" in shared
+    assert ", 1 of them by estimates alone, whose error is not known: " in by_depth
+
+
 def test_control_texts_are_counted_by_themselves(made: Made, plain: TextSetAssessment) -> None:
     control = with_verdicts(
         replace(plain, name="noise"), "depth-matched", "undecided", "shared, not depth-matched"
@@ -168,7 +176,7 @@ def test_control_texts_are_counted_by_themselves(made: Made, plain: TextSetAsses
 def test_several_sets_have_a_range_with_names(made: Made, plain: TextSetAssessment) -> None:
     parallel = next(one for one in made.assessed.sets if one.name == "parallel")
     shared, by_depth, _ = said(made, plain, of_one(parallel))
-    assert "4 pairs of models on plain and parallel" in shared
+    assert "4 pairs of models on plain and parallel, each counted by itself, layers" in shared
     assert re.search(r"layer \d+ of \w+ and layer \d+ of \w+ on (plain|parallel), have", shared)
     for name in ("(plain)", "(parallel)"):
         assert name in by_depth

@@ -16,7 +16,7 @@ from isodepth.atomic import refuse_unwritable
 from isodepth.pipeline.assess import assess_study
 from isodepth.pipeline.evidence import study_evidence
 from isodepth.progress import Progress, no_progress
-from isodepth.report import Explain, report_payload, write_page
+from isodepth.report import Explain, refuse_unknown_pairs, report_payload, write_page
 from isodepth.results import StudyResults, load_results
 from isodepth.store import Store, open_store
 
@@ -94,9 +94,13 @@ def write_report(
         If results are damaged, or the file cannot be written.
     """
     place = Path(path)
-    refuse_unwritable(place.parent)  # before the work, not after it
+    # what cannot be done is refused before the work, not after it
+    refuse_unwritable(place.parent)
     loaded = results if isinstance(results, StudyResults) else load_results(results)
     loaded = loaded.without(without)
+    shown = list(texts) if assessed is None else [one.name for one in assessed.sets]
+    wanted = [loaded[name] for name in shown] or loaded.sets.values()
+    refuse_unknown_pairs(explain, [one for found in wanted for one in found.matrices.values()])
     kept = open_store(store)
     found = assessed or assess_study(
         loaded, texts=texts, ks=ks, groups=groups, store=kept, options=options, progress=progress

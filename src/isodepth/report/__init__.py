@@ -11,8 +11,8 @@ Memory: twice the file.
 """
 
 from isodepth.report.cautions import cautions
-from isodepth.report.explained import Explain
+from isodepth.report.explained import Explain, refuse_unknown_pairs
 from isodepth.report.payload import report_payload
 from isodepth.report.writing import report_html, write_page
 
-__all__ = ["Explain", "cautions", "report_html", "report_payload", "write_page"]
+__all__ = ["Explain", "cautions", "refuse_unknown_pairs", "report_html", "report_payload", "write_page"]

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from isodepth.affinity import AffinityMatrices
 from isodepth.assessment import TextSetAssessment
 from isodepth.assessment.pair import MEASURE
 from isodepth.errors import ParameterError, UnknownNameError, listed, nearest_names
@@ -77,13 +78,8 @@ def explained_models(
     UnknownNameError
         If no text set has a pair of models; all such are named.
     """
-    if isinstance(explain, str) and explain not in (AUTOMATIC, EVERY, NONE):
-        raise ParameterError(
-            f"explain must be {AUTOMATIC!r}, {EVERY!r}, {NONE!r} or pairs of labels; got {explain!r}"
-        )
+    refuse_unknown_pairs(explain, [one.matrices for one in sets])
     pairs = None if isinstance(explain, str) else list(explain)
-    if pairs is not None:
-        _refuse_unknown(pairs, sets)
     left: dict[EvidenceKey, tuple[str, ...]] = {}
     right: dict[EvidenceKey, tuple[str, ...]] = {}
     for one in sets:
@@ -93,7 +89,7 @@ def explained_models(
             continue
         rows, columns = one.matrices.left, one.matrices.right
         if pairs is not None:
-            there = [pair for pair in pairs if pair in _pairs(one)]
+            there = [pair for pair in pairs if pair in _pairs(one.matrices)]
             first, second = {pair[0] for pair in there}, {pair[1] for pair in there}
             if one.matrices.is_symmetric:
                 first = second = first | second
@@ -173,14 +169,37 @@ class EmbeddedTexts:
         ]
 
 
-def _pairs(one: TextSetAssessment) -> set[tuple[str, str]]:
+def _pairs(one: AffinityMatrices) -> set[tuple[str, str]]:
     """Return the pairs that may be asked for: of symmetric matrices in either order."""
-    return {(left, right) for left in one.matrices.left for right in one.matrices.right}
+    return {(left, right) for left in one.left for right in one.right}
 
 
-def _refuse_unknown(pairs: Sequence[tuple[str, str]], sets: Sequence[TextSetAssessment]) -> None:
-    known = set().union(*(_pairs(one) for one in sets)) if sets else set()
-    unknown = [pair for pair in pairs if pair not in known]
+def refuse_unknown_pairs(explain: Explain, matrices: Sequence[AffinityMatrices]) -> None:
+    """Raise an error if models are to be explained that there are no matrices of.
+
+    Parameters
+    ----------
+    explain : "auto", "all", "none", or sequence of (str, str)
+        As for `explained_models`.
+    matrices : sequence of AffinityMatrices
+        What a page shows, or more: a part of it need not have all pairs.
+
+    Raises
+    ------
+    ParameterError
+        If `explain` is another word.
+    UnknownNameError
+        If no matrices have a pair of models; all such are named.
+    """
+    if isinstance(explain, str):
+        if explain not in (AUTOMATIC, EVERY, NONE):
+            raise ParameterError(
+                f"explain must be {AUTOMATIC!r}, {EVERY!r}, {NONE!r} or pairs of labels; got "
+                f"{explain!r}"
+            )
+        return
+    known = {pair for one in matrices for pair in _pairs(one)}
+    unknown = [pair for pair in explain if pair not in known]
     if unknown:
         labels = sorted({label for pair in known for label in pair})
         near = [

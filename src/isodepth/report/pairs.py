@@ -90,16 +90,7 @@ def _verdict(pair: PairAssessment) -> dict[str, Any]:
     said: dict[str, Any] = dict.fromkeys(("verdict", "sentence", "basis", "p_shared", "p_depth"))
     if decision is not None:
         said |= {name: getattr(decision, name) for name in said}
-    return {
-        **said,
-        "p_best": None if test is None else number(test.p_value),
-        "parts": []
-        if decision is None
-        else [
-            [part.name, number(part.estimate), number(part.p_value), number(part.upper)]
-            for part in decision.parts
-        ],
-    }
+    return {**said, "p_best": None if test is None else number(test.p_value)}
 
 
 def _highest(pair: PairAssessment, level: float) -> dict[str, Any]:
@@ -107,10 +98,7 @@ def _highest(pair: PairAssessment, level: float) -> dict[str, Any]:
     cell = np.unravel_index(int(values.argmax()), values.shape)
     low, high = pair.cell_intervals(level)
     ends = [None if one is None else number(one[cell]) for one in (low, high)]
-    return {
-        "highest": [number(values[cell]), *ends],
-        "highest_cell": [int(place) + 1 for place in cell],
-    }
+    return {"highest": [number(values[cell]), *ends]}
 
 
 def _adjusted(assessed: TextSetAssessment, place: int) -> dict[str, dict[str, float | None]]:
@@ -134,8 +122,6 @@ def _depth_map(pair: PairAssessment) -> dict[str, Any]:
             [one.compressed, one.first, one.last, number(one.slope), number(one.support)]
             for one in found.segments
         ],
-        "path": (found.path + 1).tolist(),
-        "one_to_one": found.one_to_one.tolist(),
     }
 
 

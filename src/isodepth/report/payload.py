@@ -37,6 +37,8 @@ from isodepth.report.sentences import three_sentences
 from isodepth.report.similarities import MOST_SWEPT, blocks_of, n_layer_pairs, similarities
 from isodepth.results import Evidence, EvidenceKey, StudyResults, evidence_key
 from isodepth.statistics import PROFILE, ModelTree, UnitSquareMean, mean_on_unit_square
+from isodepth.statistics.decision import LEAST_P
+from isodepth.statistics.depth_map import TRUSTED_DISAGREEMENT
 from isodepth.statistics.profile_names import PROFILE_SCALES
 
 FORMAT = "isodepth report"
@@ -99,6 +101,8 @@ def report_payload(
         "level": options.level,
         "reach": float(special.ndtri((1 + options.level) / 2)),
         "alpha": options.alpha,
+        "least_p": LEAST_P,
+        "trusted_disagreement": TRUSTED_DISAGREEMENT,
         "n_permutations": options.n_permutations,
         "n_resamples": options.n_resamples,
         "seed": options.seed,

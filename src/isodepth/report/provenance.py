@@ -167,12 +167,15 @@ def _texts_said(said: Mapping[str, Any]) -> str:
 
 
 def _models(sets: Sequence[TextSetAssessment], results: StudyResults) -> dict[str, str]:
-    """Return what is known of how each model was read, by label."""
+    """Return what is known of how each model that is shown was read, by label."""
     told: dict[str, str] = {}
+    names = ("model", "model_digest", "architecture", "n_layers", "dtype", "quantization")
     for one in sets:
+        shown = {*one.matrices.left, *one.matrices.right}
         for reading in results[one.name].description.get("readings", ()):
-            names = ("model", "model_digest", "architecture", "n_layers", "dtype", "quantization")
-            told.setdefault(str(reading.get("label")), _joined({n: reading.get(n) for n in names}))
+            label = str(reading.get("label"))
+            if label in shown:  # others were left out
+                told.setdefault(label, _joined({name: reading.get(name) for name in names}))
     return told
 
 

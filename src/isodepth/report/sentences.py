@@ -28,6 +28,7 @@ from isodepth.errors import IsodepthError, counted
 from isodepth.results import StudyResults
 from isodepth.statistics import Estimate
 from isodepth.statistics.decision import LEAST_P
+from isodepth.statistics.depth_map import TRUSTED_DISAGREEMENT
 from isodepth.statistics.ridge import RIDGE_PARTS
 from isodepth.statistics.sections import FEWEST_LAYERS
 from isodepth.texts.names import taken_apart
@@ -50,8 +51,6 @@ SAID_OF_ONE = {
     "undecided": "Whether similarity goes by depth throughout, these numbers do not tell",
 }
 MOST_NAMED = 3
-TRUSTED_DISAGREEMENT = 0.1
-"""Of a depth map from layers' own matches; `isodepth.statistics.depth_map` says why."""
 
 
 def three_sentences(
@@ -140,14 +139,19 @@ def _shared(told: Sequence[_Shown], options: AssessmentOptions) -> str:
     shared = [shown for shown in decided if (shown.p_shared or 0) <= options.alpha]
     p_values = [shown.p_shared for shown in shared or decided if shown.p_shared is not None]
     alone = all(shown.pair.familywise is None for shown in decided)
-    basis = " (by the matrices alone, so how far that may be off is not known)" if alone else ""
+    n_alone = sum(shown.pair.familywise is None for shown in decided)
+    basis = ""
+    if n_alone:
+        whose = "" if alone else f"{n_alone:,} of these pairs "
+        basis = f" ({whose}by the matrices alone, so how far that may be off is not known)"
     if len(told) == 1:
         left, right = _labels(told[0].pair)
         start = f"{'Layers' if shared else 'No layers'} of {left} and {right} share"
         p_value = f"p {_p(p_values[0], is_floored=alone)} over all pairs of layers"
         return f"{start} neighbors beyond chance on {_where(told)} ({p_value}): {highest}{basis}."
     share = f"{len(shared):,} of {len(told):,}" if len(shared) < len(told) else f"all {len(told):,}"
-    start = f"In {share} pairs of models on {_where(told)}, layers share neighbors beyond chance"
+    each = ", each counted by itself" if len({_name(shown.one, told) for shown in told}) > 1 else ""
+    start = f"In {share} pairs of models on {_where(told)}{each}, layers share neighbors beyond chance"
     how = ""
     if shared:
         at_most = _p(max(p_values), is_floored=alone, at_most=True)
@@ -166,8 +170,11 @@ def _by_depth(told: Sequence[_Shown]) -> str:
     decisions = [shown.pair.decision for shown in told if shown.pair.decision is not None]
     if not decisions:
         return f"Whether similarity goes by depth has no verdict for this measure: {contrast}."
-    alone = all(decision.basis != "texts" for decision in decisions)
-    by_estimates = ", by estimates alone, whose error is not known" if alone else ""
+    n_alone = sum(decision.basis != "texts" for decision in decisions)
+    by_estimates = ""
+    if n_alone:
+        whose = "" if n_alone == len(decisions) else f"{n_alone:,} of them "
+        by_estimates = f", {whose}by estimates alone, whose error is not known"
     if len(told) > 1:
         verdicts = Counter(decision.verdict for decision in decisions)
         parts = [

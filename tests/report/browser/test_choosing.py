@@ -84,6 +84,17 @@ def test_a_click_on_a_block_of_the_array_chooses_its_models(small: Shown) -> Non
     small.page.mouse.move(2, 2)
 
 
+def test_a_block_s_numbers_say_of_which_k_they_are_where_its_colors_are_of_another(
+    small: Shown,
+) -> None:
+    words = f"these numbers are of k = {K}, colors of k = "
+    for k in (1, K):
+        small.pick(k=k)
+        small.page.mouse.move(*block(small, BOLD, SHEET))
+        assert (f"{words}{k}" in small.text(".tip")) == (k != K)
+        small.page.mouse.move(2, 2)
+
+
 def test_arrow_keys_walk_through_the_array(small: Shown) -> None:
     small.pick(left=BOLD, right=BOLD)
     small.page.locator("#array-blocks").focus()
@@ -192,11 +203,36 @@ def test_lines_over_the_matrix_come_and_go(small: Shown) -> None:
         assert small.page.evaluate(traces) == before
 
 
+def test_the_key_has_the_colors_of_the_lines_on_every_scale(small: Shown) -> None:
+    color = """(kind) => {
+        const mark = document.querySelector(`#matrix-key .${kind}`);
+        return getComputedStyle(mark, "::after").borderTopColor;
+    }"""
+    found = {}
+    for scale in ("raw", "z"):
+        small.pick(values=scale)
+        kinds = ("above", "beside", "map", "diagonal")
+        found[scale] = [small.page.evaluate(color, kind) for kind in kinds]
+    assert len(set(found["raw"])) == 4
+    assert found["z"][:3] == found["raw"][:3]
+    assert found["z"][3] == "rgb(0, 0, 0)"  # z is white at chance, where a white line would not be seen
+
+
+def test_on_paper_it_still_says_what_is_shown(small: Shown) -> None:
+    small.page.emulate_media(media="print")
+    try:
+        for part in ("#choice", "#matrix-key", "#pair-numbers .hint", "#table caption"):
+            assert small.page.locator(part).is_visible(), part
+        assert small.page.locator("#downloads").is_hidden()
+    finally:
+        small.page.emulate_media(media="screen")
+
+
 def test_the_table_is_sorted_by_any_column_and_filtered(small: Shown) -> None:
     pairs = small.made[MARKUP].pairs
     for column, keys in (
         ("on", [pair.profile["on_mean"].value for pair in pairs]),
-        ("departure", [pair.depth_map.departure.absolute.value for pair in pairs]),
+        ("departure, either way", [pair.depth_map.departure.absolute.value for pair in pairs]),
         ("p: no ridge through depth", [pair.decision.p_depth for pair in pairs]),
     ):
         known = [key for key in keys if key is not None]
@@ -260,6 +296,8 @@ def test_downloads_hold_the_numbers(small: Shown) -> None:
     assert is_turned
     rows = downloaded(small, "map")
     assert [row["from"] for row in rows] == [sheet] * 11 + [BOLD] * 7
+    assert [row["from_side"] for row in rows] == ["left"] * 11 + ["right"] * 7
+    assert {row["k"] for row in rows} == {str(K)}  # of the map, not of the matrix that is shown
     sides = (pair.depth_map.right_to_left, pair.depth_map.left_to_right)
     for column, name in (("to_layer", "layer"), ("similarity", "similarity"), ("to_last", "last")):
         values = [value for side in sides for value in getattr(side, name)]
@@ -268,6 +306,9 @@ def test_downloads_hold_the_numbers(small: Shown) -> None:
     pairs = small.made[MARKUP].pairs
     rows = downloaded(small, "pairs")
     assert [row["verdict"] for row in rows] == [one.decision.verdict for one in pairs]
+    assert {row["basis"] for row in rows} == {"texts"}
+    found = [float(row["departure_absolute"]) for row in rows]
+    assert found == pytest.approx([one.depth_map.departure.absolute.value for one in pairs])
     assert [row["p_depth"] for row in rows].count("") == 2  # a model of 5 layers is too shallow
     found = [float(row["p_student"]) for row in rows]
     assert found == pytest.approx([one.tests["student"].p_value for one in pairs])

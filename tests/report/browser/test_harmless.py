@@ -1,14 +1,17 @@
 """A page asks for nothing, runs nothing that is data, complains of nothing, and says so if it fails."""
 
+import copy
 import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
 from isodepth.report.packing import json_text
+from isodepth.statistics.decision import LEAST_P
 from report.browser.conftest import Opener, Shown
 from report.browser.made_reports import BOLD, FORMULA, MARKUP, PARALLEL, SHEET, Made
 
@@ -150,6 +153,24 @@ def test_a_damaged_page_says_that_it_failed(
     shown.page.context.close()
 
 
+def test_a_verdict_is_told_of_the_sides_as_they_are_shown(
+    opener: Opener, bare_made: Made, tmp_path: Path
+) -> None:
+    payload = copy.deepcopy(bare_made.payload)
+    payload["sets"][0]["pairs"][0]["sentence"] = (
+        "above the right model's first layers, above the left model's last layers"
+    )
+    shown = opener(
+        changed_page(bare_made, tmp_path, json_text(payload)),
+        address=f"#texts=0&left={quote(FORMULA)}&right={quote(BOLD)}",
+    )
+    assert (
+        shown.text("#verdict")
+        == "above the left model's first layers, above the right model's last layers"
+    )
+    shown.page.context.close()
+
+
 def test_a_report_without_neighbors_says_so(opener: Opener, bare_made: Made) -> None:
     shown = opener(bare_made)
     assert shown.page.locator("#texts-body").is_hidden()
@@ -157,6 +178,10 @@ def test_a_report_without_neighbors_says_so(opener: Opener, bare_made: Made) -> 
     assert shown.page.locator("#k-control").is_hidden()
     assert "by the paper's null model" in shown.text("#cell-z")
     assert "[" not in shown.text("#cell-similarity")
+    decision = bare_made["plain"].pairs[0].decision
+    assert decision.p_shared == LEAST_P
+    told = shown.page.locator("#table tbody td").all_inner_texts()
+    assert told[7] == f"< {LEAST_P}"  # far out it is not known how small it is
     assert shown.problems == []
     assert shown.requests == [bare_made.path.as_uri()]
     shown.page.context.close()

@@ -1,5 +1,6 @@
 """What the page draws and says are the numbers of the Python interface."""
 
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -112,9 +113,15 @@ def test_the_chosen_cell_and_pair_are_told_in_numbers(small: Shown, chosen: Chos
         found = profile[part]
         assert told[words] == f"{said(found.value)} [{said(found.low)}, {said(found.high)}]"
     expected = f"{said(ends[0])} [{said(ends[1])}, {said(ends[2])}]"
-    assert told["departure from proportional depth"] == expected
+    assert told["departure from proportional depth (+: right deeper)"] == expected
+    over_all = said(pair.over_all.p_value)
+    assert told["the same, over all pairs of models"] == over_all
     assert told["disagreement of map and best matches"] == said(pair.depth_map.match_disagreement)
-    assert small.text("#verdict").startswith(pair.decision.sentence)
+    sentence = pair.decision.sentence
+    if is_turned:  # what it says of the left model is true of the one that is now on the right
+        turned = {"left model's": "right model's", "right model's": "left model's"}
+        sentence = re.sub("(left|right) model's", lambda side: turned[side.group()], sentence)
+    assert small.text("#verdict").startswith(sentence)
     mapped = (pair.depth_map.right_to_left if is_turned else pair.depth_map.left_to_right).layer
     line = small.plotted(trace=len(small.page.evaluate("document.getElementById('matrix').data")) - 1)
     np.testing.assert_allclose(line["x"], mapped, rtol=1e-6)
@@ -144,7 +151,12 @@ def test_views_over_all_pairs_draw_the_numbers_of_all_pairs(small: Shown) -> Non
         [pair.profile["off_mean"].value, pair.profile["on_mean"].value]
         for pair in small.made[MARKUP].pairs
     ]
-    np.testing.assert_allclose(sorted(drawn), sorted(expected), rtol=1e-6)
+    # the chosen pair is marked once more over all others
+    np.testing.assert_allclose(sorted(drawn[:-1]), sorted(expected), rtol=1e-6)
+    profile = small.made.pair(MARKUP, BOLD, SHEET)[0].profile
+    assert drawn[-1] == pytest.approx([profile["off_mean"].value, profile["on_mean"].value])
+    for place in ("#tree-caption", "#zoo caption"):
+        assert f"k = {K}" in small.text(place)
     values = small.made.matrices(MARKUP, K)[BOLD, SHEET].values
     forth, back = (small.plotted("match-depth", trace) for trace in (1, 2))
     assert forth["x"] == pytest.approx((np.arange(LAYERS[BOLD]) + 1) / LAYERS[BOLD])

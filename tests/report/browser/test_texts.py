@@ -11,6 +11,7 @@ from report.browser.made_reports import BOLD, FORMULA, HARMFUL, MARKUP, N_TEXTS,
 
 FIRST_SHOWN = 40
 CUT = 1000
+LONG = next(text for text in HARMFUL if len(text) > CUT)
 Cell = tuple[str, str, str, int, int, int]
 WHICH = {
     "stored": (MARKUP, BOLD, SHEET, 3, 5, K),
@@ -131,7 +132,7 @@ def test_a_text_s_neighbors_under_either_model_are_those_of_the_python_interface
             ranks = {int(i): rank + 1 for rank, i in enumerate(other)}
             marks = [f" ● shared, there {ranks[i]}." if i in ranks else "" for i in own.tolist()]
             assert [row[2] for row in found] == marks
-        quotes = small.page.locator("#neighbors .chosen-text p").all_text_contents()
+        quotes = small.page.locator("#neighbors .chosen-text .quote").all_text_contents()
         expected = [items[text] for items in texts]
         assert quotes == (expected if cell[0] == PARALLEL else expected[:1])
         assert small.page.locator("#text-list [aria-pressed=true]").count() == 1
@@ -192,3 +193,14 @@ def test_harmful_texts_stand_there_letter_by_letter(small: Shown) -> None:
     order(small, "number")
     quotes = small.page.locator("#text-list .quote").all_text_contents()
     assert quotes[: len(HARMFUL)] == [text[:CUT] for text in HARMFUL]
+
+
+def test_where_a_text_is_cut_the_page_says_so(small: Shown) -> None:
+    order(small, "number")
+    told = f"The first 1,000 of {len(LONG):,} characters:"
+    for text, is_cut in ((HARMFUL.index(LONG), True), (0, False)):
+        small.page.locator(f"#text-list [data-text='{text}']").click()
+        small.settle()
+        assert small.text("#neighbors h3").startswith(f"Text {text + 1}:")
+        assert small.text(".chosen-text").startswith(told) == is_cut
+    assert "Search sees the first 1,000 characters of a text." in small.text("#text-count")

@@ -41,8 +41,11 @@ function pValue(value) {
 /** Write the p-value of the first question; of a matrix alone it is told no lower than it is known. */
 function sharedP(pair) {
   const said = pValue(pair.p_shared);
-  return pair.basis === "matrix alone" && pair.p_shared <= 0.001 ? `≤ ${said}` : said;
+  return pair.basis === "matrix alone" && pair.p_shared === payload.least_p ? `< ${said}` : said;
 }
+
+/** Write a share as a percentage: 0.57 * 100 is not 57. */
+const percent = (share) => `${Number((100 * share).toPrecision(6))} %`;
 
 const count = (value) => value.toLocaleString("en-US");
 

@@ -18,11 +18,11 @@ async function drawTexts(set) {
   if (!hasIds) return;
   const k = Math.min(set.ks[state.k].k, set.explain.k);
   const counts = overlaps(set, leftIds, rightIds, state.cell[0], state.cell[1], k);
-  const items = (side) => {
+  const texts = (side) => {
     const place = side === "right" && set.explain.right_texts !== null ? set.explain.right_texts : set.explain.texts;
-    return place === null ? null : payload.texts[place].items;
+    return place === null ? null : payload.texts[place];
   };
-  Object.assign(textView, {set, leftIds, rightIds, counts, k, left: items("left"), right: items("right"), shown: PAGE_OF_TEXTS});
+  Object.assign(textView, {set, leftIds, rightIds, counts, k, left: texts("left"), right: texts("right"), shown: PAGE_OF_TEXTS});
   describeCell(set, k, counts);
   drawSpread(counts, k);
   orderTexts();
@@ -36,6 +36,7 @@ function describeCell(set, k, counts) {
   fill(byId("cell-summary"),
     `Layer ${i + 1} of `, element("bdi", {}, set.left[state.left]), ` and layer ${j + 1} of `, element("bdi", {}, set.right[state.right]),
     ` share ${number(mean, 2)} of a text's ${k} nearest neighbors on average: similarity ${number(mean / k)}. By chance it would be ${number(k * k / (set.n_texts - 1), 2)}.`,
+    set.ks[state.k].k > k ? ` (This report holds ${k} neighbors of each text here, not the ${set.ks[state.k].k} of the matrix above.)` : "",
     textView.left === null ? " The texts themselves are not at hand, so they are numbered." : "");
 }
 
@@ -50,13 +51,21 @@ function drawSpread(counts, k) {
   }});
 }
 
-const textOf = (items, number) => (items === null ? `text ${number + 1}` : items[number]);
+const textOf = (texts, number) => (texts === null ? `text ${number + 1}` : texts.items[number]);
+
+/** Return what a reader sees of a text, and how much more of it there is. */
+function quotes(texts, number) {
+  const quote = element("p", {class: "quote", dir: "auto"}, textOf(texts, number));
+  if (texts === null || texts.cut === null || texts.lengths[number] <= texts.cut) return [quote];
+  // before the text: long ones scroll
+  return [element("p", {class: "hint"}, `The first ${count(texts.cut)} of ${count(texts.lengths[number])} characters:`), quote];
+}
 
 /** Order all texts by agreement and keep those that the search finds. */
 function orderTexts() {
   const {counts, left, right} = textView;
   const wanted = state.search.trim().toLowerCase();
-  const finds = (items, text) => textOf(items, text).toLowerCase().includes(wanted);
+  const finds = (texts, text) => textOf(texts, text).toLowerCase().includes(wanted);
   const found = Array.from(counts.keys()).filter((text) => !wanted || finds(left, text) || finds(right, text)
     || `${text + 1}` === wanted.replace(/^#/, ""));
   const sign = {most: -1, least: 1, number: 0}[state.textOrder];
@@ -66,7 +75,8 @@ function orderTexts() {
 }
 
 function listTexts() {
-  const {found, counts, k, left, shown} = textView;
+  const {found, counts, k, left, right, shown} = textView;
+  const cut = [left, right].map((texts) => texts?.cut).find((one) => one != null);
   const items = found.slice(0, shown).map((text) => element("li", {}, element("button", {
     type: "button", "aria-pressed": String(text === state.text), "data-text": String(text),
     onclick: () => change({text}),
@@ -74,7 +84,7 @@ function listTexts() {
   fill(byId("text-list"), ...items);
   byId("text-list").onkeydown = walkTexts;
   byId("more-texts").hidden = shown >= found.length;
-  fill(byId("text-count"), `${count(found.length)} of ${count(counts.length)} texts, the first ${count(Math.min(shown, found.length))} shown. Each with how many of its ${k} neighbors are shared.`);
+  fill(byId("text-count"), `${count(found.length)} of ${count(counts.length)} texts, the first ${count(Math.min(shown, found.length))} shown. Each with how many of its ${k} neighbors are shared.${cut === undefined ? "" : ` Search sees the first ${count(cut)} characters of a text.`}`);
 }
 
 function walkTexts(event) {
@@ -98,25 +108,23 @@ function showNeighbors() {
   if (text === null) return fill(byId("neighbors"), element("p", {class: "hint"}, "No text fits the search."));
   const ranked = (ids, layer) => Array.from(ids.subarray((layer * set.n_texts + text) * set.explain.k).subarray(0, k));
   const lists = [ranked(textView.leftIds, state.cell[0]), ranked(textView.rightIds, state.cell[1])];
-  const column = (side, items) => {
+  const column = (side, texts) => {
     const [own, other] = side === 0 ? lists : [lists[1], lists[0]];
     const name = side === 0 ? set.left[state.left] : set.right[state.right];
     return element("div", {}, element("h4", {}, element("bdi", {}, name), `, layer ${state.cell[side] + 1}`),
-      element("ol", {"data-side": side === 0 ? "left" : "right"}, ...own.map((id, rank) => neighborItem(id, rank, other.indexOf(id), items))));
+      element("ol", {"data-side": side === 0 ? "left" : "right"}, ...own.map((id, rank) => neighborItem(id, rank, other.indexOf(id), texts))));
   };
-  const quotes = [element("p", {class: "quote", dir: "auto"}, textOf(left, text))];
-  if (right !== left) quotes.push(element("p", {class: "quote", dir: "auto"}, textOf(right, text)));
   fill(byId("neighbors"),
     element("h3", {tabindex: "-1"}, `Text ${text + 1}: ${counts[text]} of ${k} neighbors shared`),
-    element("div", {class: "card chosen-text"}, ...quotes),
+    element("div", {class: "card chosen-text"}, ...quotes(left, text), ...(right === left ? [] : quotes(right, text))),
     element("div", {class: "neighbor-lists"}, column(0, left), column(1, right)));
 }
 
-function neighborItem(id, rank, otherRank, items) {
+function neighborItem(id, rank, otherRank, texts) {
   const isShared = otherRank >= 0;
   const mark = isShared ? element("span", {class: "mark"}, ` ● shared, there ${otherRank + 1}.`) : "";
   return element("li", {class: isShared ? "shared" : null, "data-text": String(id)},
     element("span", {class: "rank"}, `${rank + 1}. text ${id + 1}`), mark, " ",
     element("button", {type: "button", onclick: () => change({text: id, search: ""}).then(() => byId("neighbors").querySelector("h3")?.focus()), "aria-label": `Show text ${id + 1}`}, "go to"),
-    element("div", {class: "quote", dir: "auto"}, textOf(items, id)));
+    element("div", {class: "quote", dir: "auto"}, textOf(texts, id)));
 }

@@ -186,6 +186,7 @@ function showTip(box, event) {
     if (pair.verdict) lines.push(pair.verdict);
     if (profile.on_minus_off) lines.push(`on minus off the diagonal ${estimate(profile.on_minus_off)}`);
     lines.push(`highest similarity ${number(pair.highest[0])}`);
+    if (state.k !== set.main) lines.push(`these numbers are of k = ${set.ks[set.main].k}, colors of k = ${set.ks[state.k].k}`);
   }
   tip.textContent = lines.join("\n");
   tip.style.left = `${Math.min(event.clientX + 14, innerWidth - 300)}px`;
@@ -199,7 +200,7 @@ function describeScale(place, scale, highest, set, whose) {
   const digits = scale === "z" ? 1 : 3;
   const bar = element("span", {style: `display:inline-block;width:9rem;height:.8em;margin:0 .5rem;background:linear-gradient(90deg,${stops})`});
   const chance = set.ks[state.k].chance;
-  const words = [` ${number(highest, digits)}, the highest ${scale === "raw" ? "" : "size "}of two different models; the same in all blocks.`];
+  const words = [` ${number(highest, digits)}, the highest ${scale === "z" ? "size " : ""}of ${set.symmetric ? "two different models" : "all pairs"}; the same in all blocks.`];
   if (scale === "raw" && chance !== null) words.push(` Chance is ${number(chance, 4)}.`);
   if (set.symmetric) words.push(" A model with itself is cut off at the end of the scale.");
   fill(place, `${whose}: ${SCALE_NAMES[scale]} ${number(lowest, digits)}`, bar, ...words);

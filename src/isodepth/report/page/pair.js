@@ -18,10 +18,15 @@ function drawPair(set) {
 function describeVerdict(set, pair) {
   const words = [];
   if (!pair) words.push("A model with itself: every layer is like itself, and nothing is tested.");
-  else if (pair.sentence) words.push(pair.sentence);
+  else if (pair.sentence) words.push(pair.swapped ? sidesSwapped(pair.sentence) : pair.sentence);
   else words.push(`What ${set.measure_name} gives by chance is not known, so there is no verdict.`);
   if (pair && state.k !== set.main) words.push(` (Verdict, intervals and depth map are those of k = ${set.ks[set.main].k}.)`);
   fill(byId("verdict"), ...words);
+}
+
+/** Return words about a pair as they are true of it the other way round. */
+function sidesSwapped(words) {
+  return words.replace(/\b(left|right)(?= model's)/g, (side) => (side === "left" ? "right" : "left"));
 }
 
 /** Say what the lines over and beside the matrix are. */
@@ -34,7 +39,7 @@ function describeKey(set, pair) {
   }
   if (byId("show-map").checked && pair) {
     keys.push(key("map", `depth map (k = ${set.ks[set.main].k})`));
-    if (set.from_texts) keys.push(key("band", `its ${payload.level * 100} % band, layer by layer`));
+    if (set.from_texts) keys.push(key("band", `its ${percent(payload.level)} band, layer by layer`));
   }
   byId("matrix-key").dataset.scale = state.scale;
   fill(byId("matrix-key"), ...keys);
@@ -219,22 +224,26 @@ function fillPairNumbers(set, pair, names) {
   if (!pair) return fill(byId("pair-numbers"));
   const {profile} = pair;
   const student = pair.adjusted.student || {};
-  const level = `${payload.level * 100} %`;
+  const level = percent(payload.level);
   const rows = [
     ["on the generalized diagonal", estimate(profile.on_mean)],
     ["off it", estimate(profile.off_mean)],
     ["on minus off", estimate(profile.on_minus_off)],
-    ["p that no layers share neighbors beyond chance", sharedP(pair)],
-    ["p that no ridge runs through all depths", pValue(pair.p_depth)],
+    ["p if no layers shared neighbors beyond chance", sharedP(pair)],
+    ...(pair.p_best === null || set.pairs.length < 2 ? [] : [["the same, over all pairs of models", pValue(pair.p_best)]]),
+    ["p if no ridge ran through all depths", pValue(pair.p_depth)],
     ["paper's t-test, Bonferroni", pValue(student.bonferroni)],
-    ["departure from proportional depth", estimate(pair.swapped ? turned(pair.departure) : pair.departure)],
+    ["departure from proportional depth (+: right deeper)", estimate(pair.swapped ? turned(pair.departure) : pair.departure)],
     ["disagreement of map and best matches", number(pair.match_disagreement)],
   ];
   const list = element("dl", {id: "pair-list"}, ...rows.flatMap(([name, said]) => [element("dt", {}, name), element("dd", {}, said)]));
   const notes = [`k = ${set.ks[set.main].k}. ${set.from_texts ? `In brackets: ${level} intervals from resampled texts.` : "From the matrix alone: no intervals."}`];
-  if (pair.match_disagreement > 0.1) notes.push(" The depth map disagrees with the most similar layers by more than 0.1 of the depth: do not trust it.");
+  if (pair.match_disagreement > payload.trusted_disagreement) {
+    notes.push(` The depth map disagrees with the most similar layers by more than ${payload.trusted_disagreement} of the depth: do not trust it.`);
+  }
   for (const [side, first, last, slope, support] of pair.segments) {
-    const name = names[(side === "left") === !pair.swapped ? 0 : 1];
+    const place = (side === "left") === !pair.swapped ? 0 : 1;
+    const name = names[0] === names[1] ? `${names[place]} (${["up", "right"][place]})` : names[place];
     notes.push(` Compressed: layers ${first} to ${last} of ${name} (slope ${number(slope, 2)}${support === null ? "" : `, found again in ${Math.round(support * 100)} % of resamples`}).`);
   }
   fill(byId("pair-numbers"), list, element("p", {class: "hint"}, ...notes));

@@ -13,7 +13,7 @@ const COLUMNS = [
   {id: "shared", name: "p: nothing shared", of: (row) => row.pair.p_shared, say: (row) => sharedP(row.pair)},
   {id: "depth", name: "p: no ridge through depth", of: (row) => row.pair.p_depth, say: (row) => pValue(row.pair.p_depth)},
   {id: "weakest", name: "weakest part", of: (row) => part(row, "weakest_part"), say: (row) => estimate(row.pair.profile.weakest_part)},
-  {id: "departure", name: "departure", of: (row) => row.pair.departure_absolute[0], say: (row) => estimate(row.pair.departure_absolute)},
+  {id: "departure", name: "departure, either way", of: (row) => row.pair.departure_absolute[0], say: (row) => estimate(row.pair.departure_absolute)},
   {id: "disagreement", name: "map disagrees", of: (row) => row.pair.match_disagreement, say: (row) => number(row.pair.match_disagreement)},
 ];
 
@@ -54,7 +54,7 @@ function drawZoo(set) {
   const names = Object.keys(set.zoo);
   const place = byId("zoo");
   if (!names.length) return fill(place, element("tbody", {}, element("tr", {}, element("td", {}, "Too few models for a test over models."))));
-  const head = ["part", "mean over pairs", "p that it is not above 0", "pairs", "left out in turn"];
+  const head = ["part", "mean over pairs", "p if it were not above 0", "pairs", "left out in turn"];
   const said = Object.assign({}, ...Object.values(payload.profile_scales));
   const rows = names.map((name) => {
     const zoo = set.zoo[name];
@@ -62,7 +62,7 @@ function drawZoo(set) {
       element("td", {class: "number"}, pValue(zoo.p_value)), element("td", {class: "number"}, String(zoo.n_pairs)),
       element("td", {}, `${zoo.n_units} ${zoo.resampled || ""}`));
   });
-  fill(place, element("thead", {}, element("tr", {}, ...head.map((name, place) => element("th", {scope: "col", class: place > 0 && place < 4 ? "number" : null}, name)))), element("tbody", {}, ...rows));
+  fill(place, element("caption", {class: "hint"}, `k = ${set.ks[set.main].k}`), element("thead", {}, element("tr", {}, ...head.map((name, place) => element("th", {scope: "col", class: place > 0 && place < 4 ? "number" : null}, name)))), element("tbody", {}, ...rows));
 }
 
 function drawAbout() {
@@ -72,9 +72,9 @@ function drawAbout() {
 }
 
 const DOWNLOADS = {
-  pairs: ["tests of all pairs", (set) => [["left", "right", "verdict", "k", "p_shared", "p_depth", "p_student", "p_student_bonferroni", "departure", "match_disagreement"],
-    ...set.pairs.map((pair) => [set.left[pair.left], set.right[pair.right], pair.verdict, set.ks[set.main].k, pair.p_shared, pair.p_depth,
-      pair.tests.student ? pair.tests.student[1] : null, (pair.adjusted.student || {}).bonferroni ?? null, pair.departure[0], pair.match_disagreement])]],
+  pairs: ["tests of all pairs", (set) => [["left", "right", "verdict", "basis", "k", "p_shared", "p_depth", "p_student", "p_student_bonferroni", "departure", "departure_absolute", "match_disagreement"],
+    ...set.pairs.map((pair) => [set.left[pair.left], set.right[pair.right], pair.verdict, pair.basis, set.ks[set.main].k, pair.p_shared, pair.p_depth,
+      pair.tests.student ? pair.tests.student[1] : null, (pair.adjusted.student || {}).bonferroni ?? null, pair.departure[0], pair.departure_absolute[0], pair.match_disagreement])]],
   profile: ["profiles of all pairs", (set) => [["left", "right", "k", "part", "estimate", "low", "high"],
     ...set.pairs.flatMap((pair) => Object.entries(pair.profile).map(([name, found]) => [set.left[pair.left], set.right[pair.right], set.ks[set.main].k, name, ...found]))]],
   layers: ["layer pairs of all pairs", (set) => [LAYER_COLUMNS, ...set.pairs.flatMap((pair) => layerRows(set, pair.left, pair.right))]],
@@ -99,8 +99,8 @@ function mapTable(set) {
   const pair = pairOf(set, state.left, state.right);
   const names = [set.left[state.left], set.right[state.right]];
   const rows = pair ? ["left", "right"].flatMap((side, place) => mapOf(set, pair, side).map((one, layer) => [
-    names[place], names[1 - place], layer + 1, ...MAP_COLUMNS.map((column) => one[column])])) : [];
-  return [["from", "to", "from_layer", "to_first", "to_last", "to_layer", "low", "high", "simultaneous_low", "simultaneous_high", "similarity", "margin", "slope"], ...rows];
+    names[place], names[1 - place], side, set.ks[set.main].k, layer + 1, ...MAP_COLUMNS.map((column) => one[column])])) : [];
+  return [["from", "to", "from_side", "k", "from_layer", "to_first", "to_last", "to_layer", "low", "high", "simultaneous_low", "simultaneous_high", "similarity", "margin", "slope"], ...rows];
 }
 
 function csv(rows) {

@@ -108,10 +108,13 @@ function drawContrast(set) {
       y: those.map(({pair}) => pair.profile.on_mean[0]), customdata: those.map(({place}) => place),
       text: those.map(({pair}) => `${plotText(set.left[pair.left])} × ${plotText(set.right[pair.right])}`),
       error_x: reach("off_mean"), error_y: reach("on_mean"),
-      marker: {symbol, color: shade, size: those.map(({pair}) => (isChosenPair(set, pair) ? 13 : 7)),
-        line: {color: color("ink"), width: those.map(({pair}) => (isChosenPair(set, pair) ? 2 : 0))}},
+      marker: {symbol, color: shade, size: 7},
       hovertemplate: "%{text}<br>off %{x:.3f}, on %{y:.3f}<extra></extra>"};
   });
+  const chosen = known.filter(({pair}) => isChosenPair(set, pair));
+  // once more over all others: among hundreds its own mark is hidden
+  traces.push({type: "scatter", mode: "markers", hoverinfo: "skip", showlegend: false, x: chosen.map(({pair}) => pair.profile.off_mean[0]),
+    y: chosen.map(({pair}) => pair.profile.on_mean[0]), marker: {symbol: "circle-open", size: 16, color: color("ink"), line: {width: 2}}});
   const most = Math.max(0.01, ...known.flatMap(({pair}) => [pair.profile.on_mean[2] ?? pair.profile.on_mean[0], pair.profile.off_mean[2] ?? pair.profile.off_mean[0]])) * 1.06;
   plot("contrast", traces, {showlegend: true, legend: {orientation: "h", y: 1.14, x: 0}, margin: {l: 55, r: 15, t: 34, b: 45}, hovermode: "closest", axes: {
     xaxis: {title: {text: "mean off the generalized diagonal"}, range: [0, most]},
@@ -164,7 +167,8 @@ function drawProfile(set) {
   });
   byId("profile").style.height = `${60 + (isNarrow() ? 27 : 21) * rows}px`;
   plot("profile", traces, {hovermode: "closest", margin: {l: 60, r: 15, t: 5, b: 25}, axes, annotations});
-  fill(byId("profile-caption"), `In which respects matrices are diagonal (k = ${set.ks[set.main].k}): the chosen pair${set.from_texts ? " with its intervals" : ""}, and ${set.pairs.length > MANY ? "where the middle 50 % (thick) and 90 % (thin) of all pairs lie" : "all pairs as ticks"}. Each scale has its own axis. Point at a part for what it is.`);
+  fill(byId("profile-caption"), `In which respects matrices are diagonal (k = ${set.ks[set.main].k}): the chosen pair${set.from_texts ? " with its intervals" : ""}, and ${set.pairs.length > MANY ? "where the middle 50 % (thick) and 90 % (thin) of all pairs lie" : "all pairs as ticks"}. Each scale has its own axis. Point at a part for what it is.`,
+    ...(chosen && chosen.swapped ? [" Of the chosen pair, left is here ", element("bdi", {}, set.left[chosen.left]), ", right ", element("bdi", {}, set.right[chosen.right]), "."] : []));
 }
 
 const isNarrow = () => innerWidth <= 560;
@@ -231,5 +235,5 @@ function drawTree(set) {
     yaxis: {tickvals: tree.order.map((_, place) => place), ticktext: tree.order.map((label) => plotText(shortened(label, isNarrow() ? 18 : 34))), showgrid: false, zeroline: false, range: [-0.6, n - 0.4]},
   }, margin: {l: 60, r: 40, t: 10, b: 45}});
   const share = tree.support.some((one) => one !== null) ? " Beside a branch: in how many resamples of the texts these models form a group." : "";
-  fill(byId("tree-caption"), `Models clustered by how much their layers share at corresponding depths.${share}`);
+  fill(byId("tree-caption"), `Models clustered by how much their layers share at corresponding depths (k = ${set.ks[set.main].k}).${share}`);
 }
