@@ -118,7 +118,8 @@ def test_every_left_model_meets_every_right_one_on_parallel_texts(
 ) -> None:
     one = shown(payload, "parallel")
     assert not one["symmetric"]
-    assert (one["name"], one["right_name"]) == ("parallel", "german")
+    assert one["name"] == "parallel"
+    assert (one["left_name"], one["right_name"]) == ("plain </script> & co", "german")
     assert one["blocks"] == [[i, j] for i in range(3) for j in range(2)]
     assert (one["right"], one["right_layers"], one["right_order"]) == (["bob", "cyd"], [11, 8], [0, 1])
     assert len(one["pairs"]) == 6

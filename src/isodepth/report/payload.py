@@ -150,6 +150,7 @@ def _described(
     order = _places(one.tree, matrices)
     return {
         "name": one.name,
+        "left_name": (of_set.description.get("texts") or {}).get("name"),
         "right_name": (of_set.description.get("right_texts") or {}).get("name"),
         "n_texts": matrices.n_texts,
         "measure": kind.measure,

@@ -38,6 +38,7 @@ BOLD, FORMULA, SHEET = (
 )
 LAYERS = {BOLD: 7, FORMULA: 5, SHEET: 11}
 MARKUP, PARALLEL = "markup & </script><script>pwned=2</script>", "left x right"
+LEFT_TEXTS, RIGHT_TEXTS = "in <i>one</i> language", "in another"
 HARMFUL = (
     "<script>window.pwned = 3</script>",
     "<img src=x onerror='window.pwned = 4'>",
@@ -187,7 +188,11 @@ def small_report(folder: Path) -> Made:
         results[name] = TextSetResults(
             name=name,
             matrices={kind._replace(k=k): found for k, found in by_k.items()},
-            description={"texts": {"name": name}, "readings": [{"label": BOLD, "model": "<i>x</i>"}]},
+            description={
+                "texts": {"name": name if columns is None else LEFT_TEXTS},
+                "right_texts": None if columns is None else {"name": RIGHT_TEXTS},
+                "readings": [{"label": BOLD, "model": "<i>x</i>"}],
+            },
         )
         pair = (texts, None) if columns is None else (parallel.left, parallel.right)
         evidence[name] = Evidence(

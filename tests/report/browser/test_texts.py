@@ -7,7 +7,18 @@ import numpy as np
 import pytest
 
 from report.browser.conftest import Shown
-from report.browser.made_reports import BOLD, FORMULA, HARMFUL, MARKUP, N_TEXTS, PARALLEL, SHEET, K
+from report.browser.made_reports import (
+    BOLD,
+    FORMULA,
+    HARMFUL,
+    LEFT_TEXTS,
+    MARKUP,
+    N_TEXTS,
+    PARALLEL,
+    RIGHT_TEXTS,
+    SHEET,
+    K,
+)
 
 FIRST_SHOWN = 40
 CUT = 1000
@@ -153,6 +164,14 @@ def test_a_search_finds_texts_by_words_and_by_number(small: Shown) -> None:
     small.settle()
     assert [row[0] for row in listed(small)] == [28]
     assert small.text("#neighbors h3").startswith("Text 29:")
+
+
+def test_of_parallel_texts_the_title_says_which_model_read_which(small: Shown) -> None:
+    assert " reading " not in small.text("#pair-title")
+    small.pick(texts=PARALLEL)
+    left, right = small.text("#pair-title").split(" × ")
+    assert left.endswith(f" reading {LEFT_TEXTS}")
+    assert right.endswith(f" reading {RIGHT_TEXTS}")
 
 
 def test_a_search_of_parallel_texts_finds_either_side(small: Shown) -> None:

@@ -8,7 +8,8 @@ function drawPair(set) {
   const pair = pairOf(set, left, right);
   Object.assign(pairView, {set, matrix, pair});
   const names = [set.left[left], set.right[right]];
-  fill(byId("pair-title"), element("bdi", {}, names[0]), " × ", element("bdi", {}, names[1]));
+  const reads = (texts) => (set.right_name && texts ? [" reading ", element("bdi", {class: "read"}, texts)] : []);
+  fill(byId("pair-title"), element("bdi", {}, names[0]), ...reads(set.left_name), " × ", element("bdi", {}, names[1]), ...reads(set.right_name));
   describeVerdict(set, pair);
   describeKey(set, pair);
   drawMatrix(set, matrix, pair, names);
