@@ -3,7 +3,7 @@
     python -m studies.gallery reference/affinity --out docs/gallery
 
 Reads the authors' matrices of 24 models (files such as web_text_k10.npz; GPT-2, which the paper leaves
-out, is left out), and writes every figure that they give and a report. Some five minutes on two cores.
+out, is left out), and writes every figure that they give and a report. Some two minutes on two cores.
 The matrices are not part of isodepth, and what is made of them is not kept in its repository.
 """
 

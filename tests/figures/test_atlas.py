@@ -194,6 +194,18 @@ def test_parallel_texts_say_what_either_model_read(full: list[AtlasFigure]) -> N
     assert re.search("reading English ×.* reading German", words_of(first.draw()))
 
 
+def test_every_figure_of_two_models_says_which_of_them_read_which_of_parallel_texts(
+    full: list[AtlasFigure],
+) -> None:
+    folder = next(one.name for one in full if one.paper == "7").rsplit("/", 1)[0]
+    of_pair = [one for one in full if one.name.startswith(f"{folder}/")]
+    assert {one.name.rsplit("/", 1)[1] for one in of_pair} >= {"layers", "depth-map", "profile", "z"}
+    for one in of_pair:
+        said = words_of(one.draw())
+        assert "reading English" in said, one.name
+        assert "reading German" in said, one.name
+
+
 def test_without_neighbors_there_are_no_venns_and_no_sweeps(
     full: list[AtlasFigure], noise: TextSetAssessment
 ) -> None:

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from matplotlib.collections import LineCollection
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 
 from isodepth.affinity import AffinityMatrix, affinity_matrix
@@ -49,8 +49,10 @@ def values(figure: Figure) -> np.ndarray:
     return np.asarray(image.get_array())
 
 
-def outlined(figure: Figure) -> list[LineCollection]:
-    return [drawn for drawn in figure.axes[0].collections if isinstance(drawn, LineCollection)]
+def crossed(figure: Figure) -> set[tuple[int, int]]:
+    """Return the cells with a cross, rows from the left model."""
+    marks = [drawn for drawn in figure.axes[0].collections if isinstance(drawn, PathCollection)]
+    return {(int(row), int(column)) for drawn in marks for column, row in drawn.get_offsets()}
 
 
 def said(figure: Figure) -> str:
@@ -63,29 +65,28 @@ def test_z_is_under_relabelled_texts(pair: PairAssessment):
     np.testing.assert_allclose(values(z_figure(pair)), (pair.matrix.values - chance) / null.sd)
 
 
-def test_layer_pairs_beyond_chance_are_outlined_and_counted(pair: PairAssessment):
-    sure = pair.familywise.p_values <= 0.05
-    assert 0 < sure.sum() < sure.size
+def test_layer_pairs_not_beyond_chance_are_crossed_and_counted(pair: PairAssessment):
+    unsure = pair.familywise.p_values > 0.05
+    assert 0 < unsure.sum() < unsure.size
     figure = z_figure(pair)
-    (outline,) = outlined(figure)
-    sides = sum(int(np.sum(np.diff(np.pad(sure, 1).astype(int), axis=axis) != 0)) for axis in (0, 1))
-    assert len(outline.get_segments()) == sides
-    assert f"Outlined: {sure.sum()} of 21 layer pairs" in said(figure)
+    assert crossed(figure) == {(int(row), int(column)) for row, column in np.argwhere(unsure)}
+    assert f"Crossed: {unsure.sum()} of 21 layer pairs" in said(figure)
+    assert "not beyond chance. All others are" in said(figure)
     assert "familywise p ≤ 0.05, 39 relabellings" in said(figure)
 
 
-def test_with_too_few_relabellings_nothing_is_outlined_and_it_is_said(pair: PairAssessment):
+def test_with_too_few_relabellings_nothing_is_crossed_and_it_is_said(pair: PairAssessment):
     figure = z_figure(pair, level=0.01)
-    assert not outlined(figure)
+    assert not crossed(figure)
     assert "Too few relabellings (39) to call any layer pair at p ≤ 0.01." in said(figure)
 
 
-def test_from_a_matrix_alone_z_is_by_the_papers_null_and_nothing_is_outlined(alone: PairAssessment):
+def test_from_a_matrix_alone_z_is_by_the_papers_null_and_nothing_is_crossed(alone: PairAssessment):
     figure = z_figure(alone)
     sd = (N_TEXTS - 1 - K) / ((N_TEXTS - 1) * math.sqrt(N_TEXTS * (N_TEXTS - 2)))
     expected = (alone.matrix.values - K / (N_TEXTS - 1)) / sd
     np.testing.assert_allclose(values(figure), expected)
-    assert not outlined(figure)
+    assert not crossed(figure)
     assert "the paper's null model, which is too narrow" in said(figure)
     assert "mutual 5-NN similarity, 61 texts of some set, chance 0.0833" in said(figure)
 

@@ -121,10 +121,15 @@ def test_real_profiles_have_the_chosen_parts_and_say_what_they_are_of(
     chance = [line for line in figure.axes[0].lines if line.get_linestyle() == ":"]
     assert [list(line.get_xdata()) for line in chance] == [pytest.approx([5 / 60, 5 / 60])]
     assert not [line for line in figure.axes[1].lines if line.get_linestyle() == ":"]
+    assert "Dotted: chance of the baseline" in said
     alone = {name: pair.profile for name, pair in zip("ab", from_matrices.pairs, strict=False)}
     figure = confound_figure(alone, baseline="b", matrices=from_matrices.matrices)
     assert notes(figure).startswith("b: by mutual 5-NN similarity, 61 texts")
     figure = confound_figure(alone, baseline="b")
+    assert "Dotted" not in notes(figure)
+    assert "Red triangles" in said
+    assert "Red triangles" not in notes(figure)
+    assert "Without intervals no variant is marked" in notes(figure)
     assert "No bars: nothing was resampled." in notes(figure)
     assert not figure.axes[0].patches
 

@@ -108,6 +108,9 @@ def test_verdicts_have_their_own_color_and_marker_and_are_counted(from_matrices:
         "undecided (1)",
         "no decision (1)",
     ]
+    other = replace(mixed, matrices=replace(mixed.matrices, measure="another"))
+    legend = contrast_figure(other).axes[0].get_legend().get_texts()
+    assert "chance" not in [text.get_text() for text in legend]
 
 
 def test_several_text_sets_share_their_axes(

@@ -164,6 +164,9 @@ def test_text_sets_show_one_pair_and_its_most_similar_layers(three: list[Affinit
 def test_parallel_texts_have_a_stated_zoom_and_who_read_what(three: list[AffinityMatrix]):
     figure = parallel_figure(three[0], left_texts="English", right_texts="German", highest=0.12)
     assert " ".join(titles(figure)[0]) == "one reading English × other 0 reading German"
+    (panel,) = panels(figure)
+    assert " ".join(panel.get_xlabel().split()) == "layer of other 0 reading German"
+    assert " ".join(panel.get_ylabel().split()) == "layer of one reading English"
     (bar,) = bars(figure)
     assert bar.get_ylabel().endswith("color scale 0 to 0.12, not to 1")
     assert titles(parallel_figure(three[0])) == [["one × other 0"]]

@@ -101,7 +101,13 @@ def test_chance_is_marked_among_the_similarities_only(pair: PairAssessment):
     ]
     assert dotted[0] == [pytest.approx(5 / 60)]
     assert not any(dotted[1:])
-    assert "mutual 5-NN similarity, 61 texts, chance 0.0833" in notes(profile_figure(pair))
+    said = notes(profile_figure(pair))
+    assert "mutual 5-NN similarity, 61 texts, chance 0.0833. Dotted: chance." in said
+    for unmarked in (
+        profile_figure(pair, parts=["association"]),
+        profile_figure(replace(pair, matrix=replace(pair.matrix, measure="cka"))),
+    ):
+        assert "Dotted" not in notes(unmarked)
 
 
 def test_several_pairs_have_their_colors_and_are_named(from_texts: TextSetAssessment):

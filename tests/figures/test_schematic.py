@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from matplotlib.collections import LineCollection, PolyCollection
+from matplotlib.collections import LineCollection, PathCollection, PolyCollection
 from matplotlib.figure import Figure
 
 from isodepth.affinity import AffinityMatrix
@@ -47,6 +47,16 @@ def test_every_layer_is_linked_to_the_most_similar_one_of_the_other_model(some: 
     for kind in ("mutual", "of left", "of right"):
         for link, similarity in links(figure, kind).items():
             assert similarity == some.values[link]
+
+
+def test_links_in_one_direction_have_a_dot_at_the_layer_that_they_come_from(some: AffinityMatrix):
+    axes = schematic_figure(some).axes[0]
+    kinds = {"of left": (0.0, 0, 13), "of right": (1.0, 1, 7)}
+    dots = [drawn.get_offsets() for drawn in axes.collections if isinstance(drawn, PathCollection)]
+    for (kind, (x, side, n_layers)), offsets in zip(kinds.items(), dots, strict=True):
+        origins = {link[side] for link in links(axes.figure, kind)}
+        assert set(offsets[:, 0]) == {x}
+        assert {round(y * n_layers - 0.5) for y in offsets[:, 1]} == origins
 
 
 def test_layers_stack_up_from_the_first_and_have_the_color_of_their_link(some: AffinityMatrix):

@@ -5,6 +5,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from isodepth.affinity import AffinityMatrices
+from isodepth.errors import ParameterError
 from isodepth.figures.unit_square import unit_square_figure
 from isodepth.statistics import UnitSquareMean, mean_on_unit_square
 
@@ -26,6 +27,7 @@ def test_mean_and_spread_are_drawn_from_depth_0_at_the_bottom_left(
         (image,) = axes.images
         np.testing.assert_array_equal(image.get_array(), values)
         assert image.origin == "lower"
+        assert (axes.get_ylabel(), axes.get_xlabel()) == ("depth in model 1", "depth in model 2")
         assert tuple(image.get_extent()) == (0, 1, 0, 1)
         (diagonal,) = axes.lines
         np.testing.assert_array_equal(diagonal.get_xdata(), diagonal.get_ydata())
@@ -40,6 +42,8 @@ def test_both_scales_start_at_0_and_end_at_their_own_highest(
     given = unit_square_figure(mean, matrices=planted_matrices, highest=0.9)
     assert given.axes[0].images[0].get_clim() == (0, 0.9)
     assert "Colors of the mean from 0 to 0.9." in notes(given)
+    with pytest.raises(ParameterError, match="highest = 0"):
+        unit_square_figure(mean, matrices=planted_matrices, highest=0.0)
 
 
 def test_the_spread_is_said_to_be_no_error_of_the_mean(

@@ -61,7 +61,8 @@ def figures_command(
     .safetensors files. Neighbors in the store add intervals, k sweeps and Venn diagrams; without them,
     figures are of the matrices alone.
 
-    Writes one folder a text set, and index.md, which says what each figure shows.
+    Writes one folder a text set, and index.md, which says what each figure shows. Arrays have the
+    models of a family of --groups together; without families, models that are alike.
     """
     from isodepth.cli.progress import ProgressDisplay
     from isodepth.pipeline import write_figures

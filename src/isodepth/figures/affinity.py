@@ -28,6 +28,7 @@ from isodepth.figures.theme import (
     draw_matrix,
     draw_outline,
     draw_scale,
+    edge_of_line,
     known_chance,
     matrix_size,
     new_figure,
@@ -144,7 +145,14 @@ def draw_affinity(
             ),
         ):
             axes.plot(
-                x, y, color=color, linewidth=1.4, marker=marker, markersize=2.6, label=f"for {label}"
+                x,
+                y,
+                color=color,
+                linewidth=1.4,
+                marker=marker,
+                markersize=2.6,
+                label=f"for {label}",
+                path_effects=[edge_of_line(1.4)],
             )
     name_models(axes, matrix, size=size)
     number_layers(axes, n_left, n_right, most=most_ticks)

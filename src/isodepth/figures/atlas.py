@@ -193,7 +193,7 @@ def _of_some_pairs(
     if has_random_texts and panels:
         yield of(
             name=f"{folder}/panels",
-            caption="Matrices on one color scale: random strings have no depth to match",
+            caption="Matrices of random strings on one color scale",
             paper="9a-c",
             draw=partial(panels_figure, panels),
         )

@@ -119,11 +119,9 @@ def noise_ceiling_figure(
             label=f"most similar layer of {len(lines)} other models: range",
         )
         axes.plot(depths, np.median(lines, axis=0), color=MUTED, linewidth=1.8, label="their median")
-    lowest = min([0.0, *(float(line.min()) for line in highest.values())])
     axes.set(
-        xlim=(0, 1), ylim=(lowest, None), xlabel=f"depth in {model}: (layer − ½) / {n_layers} layers"
+        xlim=(0, 1), xlabel=f"depth in {model}: (layer − ½) / {n_layers} layers", ylabel="similarity"
     )
-    axes.set_ylabel("similarity")
     drawn = [np.diag(copy.values) for copy in copies] + list(highest.values())
     # 1 is what a layer has with itself, whatever is drawn
     axes.set_ylim(min(0.0, *(float(line.min()) for line in drawn)), max(1.02, axes.get_ylim()[1]))

@@ -30,7 +30,6 @@ from isodepth.figures.theme import (
     ORANGE,
     SERIES,
     draw_matrix,
-    draw_outline,
     draw_scale,
     known_chance,
     matrix_size,
@@ -55,10 +54,10 @@ def z_figure(pair: PairAssessment, *, level: float = 0.05, limit: float | None =
     Parameters
     ----------
     pair : PairAssessment
-        With neighbors: z under relabelled texts, and layer pairs beyond the familywise critical z are
-        outlined. From a matrix alone: z by the paper's null model, nothing outlined.
+        With neighbors: z under relabelled texts, and layer pairs that are not beyond the familywise
+        critical z are crossed. From a matrix alone: z by the paper's null model, nothing crossed.
     level : float
-        Of the familywise test: how often any layer pair would be outlined by chance.
+        Of the familywise test: how often any layer pair would be left uncrossed by chance.
     limit : float, optional
         The |z| of the strongest colors; the largest where it is left out.
 
@@ -77,7 +76,7 @@ def z_figure(pair: PairAssessment, *, level: float = 0.05, limit: float | None =
     if pair.familywise is None:
         null = null_model(matrix.n_texts, matrix.k)
         z = (matrix.values - null.mean) / null.sd
-        sure = None
+        crossed = None
         said = (
             "From the matrix alone: z by the paper's null model, which is too narrow for real "
             "neighbors. No layer pair is marked."
@@ -85,16 +84,17 @@ def z_figure(pair: PairAssessment, *, level: float = 0.05, limit: float | None =
     else:
         test = pair.familywise
         z, critical = test.null.z(), test.critical_z(level)
-        sure = z > critical
+        # an outline of the others would look the same around what is in it and what is not
+        crossed = None if math.isinf(critical) else z <= critical
         by = f"{test.n_permutations:,} relabellings of the texts"
         said = (
             f"Too few relabellings ({test.n_permutations:,}) to call any layer pair at p ≤ {level:g}."
-            if math.isinf(critical)
-            else f"Outlined: {int(sure.sum()):,} of {sure.size:,} layer pairs with z > "
-            f"{number(critical)}, beyond chance (familywise p ≤ {level:g}, {by})."
+            if crossed is None
+            else f"Crossed: {int(crossed.sum()):,} of {z.size:,} layer pairs, with z ≤ "
+            f"{number(critical)}: not beyond chance. All others are (familywise p ≤ {level:g}, {by})."
         )
     return _diverging(
-        matrix, z, limit=limit, name="z: standard deviations above chance", said=said, sure=sure
+        matrix, z, limit=limit, name="z: standard deviations above chance", said=said, crossed=crossed
     )
 
 
@@ -128,7 +128,7 @@ def calibrated_figure(pair: PairAssessment, *, limit: float | None = None) -> Fi
         limit=limit,
         name="(similarity - chance) / (1 - chance)",
         said="0: as similar as by chance; 1: the same neighbors.",
-        sure=None,
+        crossed=None,
     )
 
 
@@ -217,8 +217,8 @@ def null_density_figure(
         figure,
         "How probable is similarity by chance?",
         [
-            f"{texts_named(n_texts, texts)}, k = {k}, chance {number(null.mean)}. Real neighbors have "
-            "hubs, which make chance wider than this."
+            f"{texts_named(n_texts, texts)}, k = {k}, chance {number(null.mean)}. Probabilities are "
+            "those of a single layer pair. Real neighbors have hubs, which make chance wider than this."
         ],
     )
     return figure
@@ -260,9 +260,9 @@ def _diverging(
     limit: float | None,
     name: str,
     said: str,
-    sure: np.ndarray | None,
+    crossed: np.ndarray | None,
 ) -> Figure:
-    """Return a map whose colors are symmetric around 0, some of its cells outlined."""
+    """Return a map whose colors are symmetric around 0, some of its cells crossed."""
     reach = (float(np.abs(values).max()) or 1.0) if limit is None else limit
     if not 0 < reach < math.inf:
         raise ParameterError(f"limit must be above 0; got {reach:g}")
@@ -270,8 +270,12 @@ def _diverging(
     figure = new_figure(width + 1.9, height + 1.4)
     axes = figure.add_subplot()
     image = draw_matrix(axes, values, low=-reach, high=reach, color_map=DIVERGING_MAP)
-    if sure is not None and sure.any():
-        draw_outline(axes, sure, color=INK, width=1.0)
+    if crossed is not None and crossed.any():
+        rows, columns = np.nonzero(crossed)
+        cell = 72 * min(width / values.shape[1], height / values.shape[0])  # points
+        axes.scatter(
+            columns, rows, marker="x", s=(0.45 * cell) ** 2, color=INK, linewidths=min(1.0, cell / 8)
+        )
     name_models(axes, matrix, size=(width, height))
     number_layers(axes, *values.shape)
     draw_scale(

@@ -83,13 +83,11 @@ def confound_figure(
     rows = {baseline: profiles[baseline], **profiles}
     figure = new_figure(LABELS + COLUMN * len(parts), ROW * len(rows) + 0.9)
     grid = figure.subplots(1, len(parts), sharey=True, squeeze=False)[0]
+    chance = None if matrices is None else known_chance(matrices)
+    has_chance = chance is not None and any(part in OF_SIMILARITY for part in parts)
     for axes, part in zip(grid, parts, strict=True):
         _column(axes, part, list(rows.values()))
-        if (
-            matrices is not None
-            and part in OF_SIMILARITY
-            and (chance := known_chance(matrices)) is not None
-        ):
+        if chance is not None and part in OF_SIMILARITY:
             axes.axvline(chance, color=MUTED, linestyle=":", linewidth=1)
     # the first is bold, and so wider
     names = ["\n".join(lines_of(name, LABELS * 0.87, size=8.0, most=3)) for name in rows]
@@ -99,6 +97,12 @@ def confound_figure(
     estimates = [profile[part] for profile in rows.values() for part in parts if part in profile]
     sizes = sorted({one.n for one in estimates})
     texts = " to ".join(f"{n:,}" for n in dict.fromkeys((sizes[0], sizes[-1]))) if sizes else "no"
+    marked = (
+        "Red triangles: intervals that do not meet that of the baseline."
+        if any(bar_of(one) is not None for one in estimates)
+        else "Without intervals no variant is marked, however far it lies."
+    )
+    dotted = " Dotted: chance of the baseline; for other k or n_texts it differs." if has_chance else ""
     caption(
         figure,
         f"How far does each variant lie from {baseline}?",
@@ -107,8 +111,7 @@ def confound_figure(
             if matrices is not None
             else f"Profiles of {texts} texts each.",
             "Line and band: the baseline and its interval. Numbers: the estimate, and in parentheses "
-            "its difference from the baseline. Red triangles: intervals that do not meet that of the "
-            "baseline. Each column has its own scale.",
+            f"its difference from the baseline. {marked} Each column has its own scale.{dotted}",
             bars_named(estimates),
         ],
     )

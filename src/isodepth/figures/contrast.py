@@ -108,7 +108,8 @@ def contrast_figure(
             )
     for axes in grid[len(sets) :]:
         axes.set_axis_off()
-    _legend(grid[columns - 1], drawn)
+    has_chance = any(known_chance(one.matrices) is not None for one in sets)
+    _legend(grid[columns - 1], drawn, has_chance=has_chance)
     each = [pair for pairs in drawn for pair in pairs]
     estimates = [pair.profile[part] for pair in each for part in ("on_mean", "off_mean")]
     bases = sorted({BASES[pair.decision.basis] for pair in each if pair.decision})
@@ -216,13 +217,12 @@ def _numbered(
     return [f"{one.name}, {which}: {'; '.join(keys)}."]
 
 
-def _legend(axes: Axes, drawn: Sequence[Sequence[PairAssessment]]) -> None:
+def _legend(axes: Axes, drawn: Sequence[Sequence[PairAssessment]], *, has_chance: bool) -> None:
     """Name lines and verdicts beside a panel, with how many pairs have each verdict."""
     verdicts = [_verdict(pair) for pairs in drawn for pair in pairs]
-    handles = [
-        Line2D([], [], color=INK, linestyle=(0, (5, 3)), linewidth=1, label="equal means"),
-        Line2D([], [], color=MUTED, linestyle=":", linewidth=1, label="chance"),
-    ]
+    handles = [Line2D([], [], color=INK, linestyle=(0, (5, 3)), linewidth=1, label="equal means")]
+    if has_chance:
+        handles.append(Line2D([], [], color=MUTED, linestyle=":", linewidth=1, label="chance"))
     for verdict, (color, marker) in STYLES.items():
         if verdict in verdicts:
             label = "\n".join(

@@ -19,7 +19,7 @@ from isodepth.figures.chance import calibrated_figure, z_figure
 from isodepth.figures.correspondence import depth_map_figure
 from isodepth.figures.entries import AtlasFigure, pair_stem
 from isodepth.figures.featured import is_random, is_tuned_from
-from isodepth.figures.panels import k_sweep_figure, parallel_figure
+from isodepth.figures.panels import k_sweep_figure, parallel_figure, with_readings
 from isodepth.figures.profile import profile_figure
 from isodepth.figures.schematic import schematic_figure
 from isodepth.figures.theme import known_chance
@@ -56,6 +56,7 @@ def pair_atlas(
     of = partial(AtlasFigure, section=f"{matrix.left} x {matrix.right} on {one.name}: {one.kind}")
     is_parallel = not one.matrices.is_symmetric
     read = [(found.description.get(side) or {}).get("name") for side in ("texts", "right_texts")]
+    named = with_readings(matrix, *read) if is_parallel else matrix
     yield of(
         name=f"{place}/matrix",
         caption="The matrix, with the generalized diagonal and the most similar layers",
@@ -68,9 +69,9 @@ def pair_atlas(
         name=f"{place}/layers",
         caption="Which layers are similar",
         paper="1",
-        draw=partial(schematic_figure, matrix),
+        draw=partial(schematic_figure, named),
     )
-    shown = replace(pair, matrix=matrix)
+    shown = replace(pair, matrix=named)
     yield of(
         name=f"{place}/depth-map",
         caption="Which layers correspond",
@@ -99,7 +100,9 @@ def pair_atlas(
         )
     neighbors = None if evidence is None else _neighbors(matrix, evidence)
     stored = {
-        kind.k: replace(matrices[matrix.left, matrix.right], texts=one.name)
+        kind.k: replace(
+            matrices[matrix.left, matrix.right], left=named.left, right=named.right, texts=one.name
+        )
         for kind, matrices in found.matrices.items()
         if kind._replace(k=one.kind.k) == one.kind
     }
@@ -110,10 +113,10 @@ def pair_atlas(
             name=f"{place}/k-sweep",
             caption=f"The matrix at k = {', '.join(map(str, ks))}",
             paper="11",
-            draw=partial(_sweep_figure, matrix, ks, stored, neighbors),
+            draw=partial(_sweep_figure, named, ks, stored, neighbors),
         )
     if neighbors is not None and evidence is not None and evidence.texts is not None:
-        yield from _venns(matrix, place, neighbors, evidence, of)
+        yield from _venns(named, place, neighbors, evidence, of)
 
 
 def _neighbors(matrix: AffinityMatrix, evidence: Evidence) -> tuple[Neighbors, Neighbors] | None:

@@ -11,6 +11,7 @@ Memory: 8 bytes a cell.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 from matplotlib.axes import Axes
@@ -211,19 +212,32 @@ def parallel_figure(
     matrix : AffinityMatrix
         Of a model that read some texts with one that read others, row by row the same ones.
     left_texts, right_texts : str, optional
-        What either read, for example "English" and "German".
+        What either read, for example "English" and "German"; said on its axis.
     highest : float, optional
         The similarity of the brightest color; the matrix's maximum where it is left out, which is said.
+
+    Raises
+    ------
+    ParameterError
+        If `highest` is not above 0.
 
     References
     ----------
     Wolfram & Schein 2025, figure 7, which too zooms its scale. Differs in nothing.
     """
-    sides = [
+    named = with_readings(matrix, left_texts, right_texts)
+    return panels_figure([named], highest=highest, paths=True)
+
+
+def with_readings(
+    matrix: AffinityMatrix, left_texts: str | None, right_texts: str | None
+) -> AffinityMatrix:
+    """Return a matrix whose models' names say what either read: one model can stand on both sides."""
+    left, right = (
         name if texts is None else f"{name} reading {texts}"
         for name, texts in ((matrix.left, left_texts), (matrix.right, right_texts))
-    ]
-    return panels_figure([matrix], titles=[" × ".join(sides)], highest=highest, paths=True)
+    )
+    return replace(matrix, left=left, right=right)
 
 
 def _columns(n_panels: int) -> int:

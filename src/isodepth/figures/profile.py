@@ -116,10 +116,11 @@ def profile_figure(
         )
     estimates = [pair.profile[part] for pair in chosen for part in pair.profile]
     read = dict.fromkeys(stated(pair.matrix) for pair in chosen)
+    has_chance = "similarity" in sections and any(known_chance(pair.matrix) for pair in chosen)
     caption(
         figure,
         "In which respects is it diagonal?" + (f" {labels[0]}" if len(chosen) == 1 else ""),
-        [f"By {'; '.join(read)}. Dotted: chance.", bars_named(estimates)],
+        [f"By {'; '.join(read)}.{' Dotted: chance.' * has_chance}", bars_named(estimates)],
     )
     return figure
 

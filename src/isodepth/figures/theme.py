@@ -155,9 +155,7 @@ def layer_ticks(n_layers: int, *, most: int = 10) -> list[int]:
     return sorted({0, *kept, n_layers - 1})
 
 
-def draw_outline(
-    axes: Axes, mask: AffinityMask, *, color: str = OUTLINE, width: float = 1.2
-) -> LineCollection:
+def draw_outline(axes: Axes, mask: AffinityMask, *, width: float = 1.2) -> LineCollection:
     """Draw the border between cells on a mask and cells off it."""
     padded = np.pad(mask, 1)
     segments = []
@@ -171,12 +169,15 @@ def draw_outline(
         ):
             if not neighbor:
                 segments.append(segment)
-    lines = LineCollection(segments, colors=color, linewidths=width)
-    # seen on the brightest and on the darkest cells
-    around = OUTLINE if color == INK else INK
-    lines.set_path_effects([withStroke(linewidth=width + 0.9, foreground=around, alpha=0.45)])
+    lines = LineCollection(segments, colors=OUTLINE, linewidths=width)
+    lines.set_path_effects([edge_of_line(width)])
     axes.add_collection(lines, autolim=False)
     return lines
+
+
+def edge_of_line(width: float) -> withStroke:
+    """Return a dark edge of a light line, which is seen on the brightest and on the darkest cells."""
+    return withStroke(linewidth=width + 0.9, foreground=INK, alpha=0.45)
 
 
 def matrix_size(

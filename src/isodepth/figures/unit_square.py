@@ -24,6 +24,7 @@ from isodepth.figures.theme import (
     known_chance,
     new_figure,
     number,
+    refuse_empty_scale,
     similarity_name,
     stated,
     themed,
@@ -57,14 +58,20 @@ def unit_square_figure(
     matplotlib.figure.Figure
         Left the mean, on a color scale from 0; right the standard deviation over matrices, on its own.
 
+    Raises
+    ------
+    ParameterError
+        If `highest` is not above 0.
+
     References
     ----------
     Wolfram & Schein 2025, figure 5c. The spread and the line are ours.
     """
+    top = (float(mean.values.max()) or 1.0) if highest is None else highest
+    refuse_empty_scale(0.0, top)
     figure = new_figure(*SIZE)
     figure.set_layout_engine("compressed")  # square panels beside each other
     left, right = figure.subplots(1, 2)
-    top = (float(mean.values.max()) if highest is None else highest) or 1.0
     image = _square(left, mean.values, top, COLOR_MAP)
     left.set_title("mean", loc="left")
     draw_scale(
