@@ -10,7 +10,6 @@ from isodepth.errors import ParameterError
 from isodepth.figures.theme import (
     beside_axis,
     draw_outline,
-    known_chance,
     layer_ticks,
     matrix_size,
     missing_letters_allowed,
@@ -82,7 +81,7 @@ def test_empty_scales_are_refused(low: float, high: float):
 def test_what_is_stated_has_measure_texts_and_chance_where_it_is_known():
     assert stated(some_matrix()) == "mutual 7-NN similarity, 1,013 texts, chance 0.00692"
     other = some_matrix(measure="cka", texts="some set")
-    assert known_chance(other) is None
+    assert other.known_chance is None
     assert stated(other) == "cka (k = 7), 1,013 texts of some set"
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from isodepth.affinity.matrix import AffinityMatrix, frame_of
+from isodepth.affinity.measures import CHANCE_KNOWN
 from isodepth.axes import AffinityValues, layer_numbers, shape_text
 from isodepth.errors import ParameterError, UnknownNameError, counted, nearest_names, require
 
@@ -98,6 +99,11 @@ class AffinityMatrices:
     def chance(self) -> float:
         """The mean similarity of unrelated neighborhoods, k / (n_texts - 1)."""
         return self.k / (self.n_texts - 1)
+
+    @property
+    def known_chance(self) -> float | None:
+        """`chance`, or None for measures whose chance level is another, or not known."""
+        return self.chance if self.measure == CHANCE_KNOWN else None
 
     @property
     def n_pairs(self) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from isodepth.affinity.measures import MEASURES, check_measure
+from isodepth.affinity.measures import CHANCE_KNOWN, MEASURES, check_measure
 from isodepth.affinity.mutual_knn import checked_ids, refuse_other_shapes
 from isodepth.axes import AffinityValues, layer_numbers, relative_depths
 from isodepth.errors import DigestMismatchError, ParameterError, require
@@ -65,6 +65,11 @@ class AffinityMatrix:
     def chance(self) -> float:
         """The mean similarity of unrelated neighborhoods, k / (n_texts - 1)."""
         return self.k / (self.n_texts - 1)
+
+    @property
+    def known_chance(self) -> float | None:
+        """`chance`, or None for measures whose chance level is another, or not known."""
+        return self.chance if self.measure == CHANCE_KNOWN else None
 
     def __repr__(self) -> str:
         return (

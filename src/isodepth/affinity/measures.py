@@ -30,6 +30,9 @@ from isodepth.errors import ParameterError, listed
 ModelIds = Int32[np.ndarray, "_ texts k"]  # each model has its own number of layers
 Measure = Callable[[ModelIds, ModelIds], AffinityValues]
 
+CHANCE_KNOWN = "mutual_knn"
+"""The measure whose chance level and resampling are known."""
+
 
 @dataclass(frozen=True, slots=True)
 class OnePassMeasure:

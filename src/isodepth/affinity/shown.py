@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from isodepth.affinity.matrices import AffinityMatrices
     from isodepth.affinity.matrix import AffinityMatrix
 
-CHANCE_KNOWN = "mutual_knn"
-"""The measure whose chance level is k / (n_texts - 1)."""
 MOST_MODELS = 30
 
 
@@ -39,7 +37,7 @@ def matrix_html(
     outline, outlined
         As for `isodepth.notebook.matrix_picture`.
     """
-    values, chance = matrix.values, _chance(matrix)
+    values, chance = matrix.values, matrix.known_chance
     pictures, numbers = [], dict(rows or {})
     if values.size:
         pictures.append(
@@ -82,7 +80,7 @@ def matrices_html(
     notes: Iterable[str] = (),
 ) -> str:
     """Return the HTML of all pairs of models, with what others found in them; as `matrix_html`."""
-    numbers = {**(rows or {}), **_read(matrices, _chance(matrices))}
+    numbers = {**(rows or {}), **_read(matrices, matrices.known_chance)}
     if matrices.is_symmetric:
         numbers["models (layers)"] = _models(matrices.left, matrices.left_layers)
     else:
@@ -96,7 +94,7 @@ def matrices_html(
                 left_layers=matrices.left_layers,
                 right_layers=matrices.right_layers,
                 is_symmetric=matrices.is_symmetric,
-                chance=_chance(matrices),
+                chance=matrices.known_chance,
             )
         )
     return card(
@@ -108,10 +106,6 @@ def matrices_html(
         tables_html=tables_html,
         notes=notes,
     )
-
-
-def _chance(matrices: "AffinityMatrix | AffinityMatrices") -> float | None:
-    return matrices.chance if matrices.measure == CHANCE_KNOWN else None
 
 
 def _read(matrices: "AffinityMatrix | AffinityMatrices", chance: float | None) -> dict[str, str]:

@@ -11,6 +11,7 @@ import numpy as np
 from scipy import special
 
 from isodepth.affinity import AffinityMatrix
+from isodepth.affinity.measures import CHANCE_KNOWN
 from isodepth.assessment.options import AssessmentOptions
 from isodepth.axes import AffinityValues
 from isodepth.errors import DigestMismatchError, ParameterError
@@ -32,9 +33,6 @@ from isodepth.statistics import (
     layer_matches,
     resampled_matrices,
 )
-
-MEASURE = "mutual_knn"
-"""The measure whose chance level and resampling are known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -121,7 +119,7 @@ def assess_pair(
     """
     chosen = options or AssessmentOptions()
     familywise, resampled = None, None
-    if left is not None and right is not None and matrix.measure == MEASURE:
+    if left is not None and right is not None and matrix.measure == CHANCE_KNOWN:
         refuse_other_neighbors(matrix, left, right)
         familywise = familywise_test(
             left.ids,
@@ -202,7 +200,7 @@ def assessment(
     familywise, over_all, resampled
         As for `PairAssessment`; None where there are no neighbors.
     """
-    values, is_known = matrix.values, matrix.measure == MEASURE
+    values, is_known = matrix.values, matrix.measure == CHANCE_KNOWN
     profile = diagonality_profile(
         values,
         chance=matrix.chance if is_known else 0.0,

@@ -13,9 +13,9 @@ import numpy as np
 from jaxtyping import Float64
 
 from isodepth.affinity import AffinityMatrices
+from isodepth.affinity.measures import CHANCE_KNOWN
 from isodepth.assessment.options import AssessmentOptions
 from isodepth.assessment.pair import (
-    MEASURE,
     PairAssessment,
     assessment,
     refuse_other_neighbors,
@@ -147,7 +147,7 @@ def assess_text_set(
         If the neighbors are not those of the matrices.
     """
     chosen = options or AssessmentOptions()
-    with_neighbors = left is not None and matrices.measure == MEASURE and matrices.n_pairs > 0
+    with_neighbors = left is not None and matrices.measure == CHANCE_KNOWN and matrices.n_pairs > 0
     tests: list[tuple[FamilywiseTest, FamilywiseTest]] = []
     if left is not None and with_neighbors:
         _refuse_others(matrices, left, right)
@@ -194,7 +194,7 @@ def assess_text_set(
     has_distances = (
         matrices.is_symmetric
         and len(matrices.left) > 1
-        and matrices.measure == MEASURE
+        and matrices.measure == CHANCE_KNOWN
         and matrices.chance < 1  # else every text is a neighbor of every other
     )
     if has_distances and with_neighbors:

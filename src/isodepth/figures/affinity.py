@@ -29,7 +29,6 @@ from isodepth.figures.theme import (
     draw_outline,
     draw_scale,
     edge_of_line,
-    known_chance,
     matrix_size,
     new_figure,
     number_layers,
@@ -88,7 +87,7 @@ def affinity_figure(
         label=f"{similarity_name(matrix.measure, matrix.k)} "
         f"({one_line(texts_named(matrix.n_texts, matrix.texts))})\n{scale_text(0.0, top)}",
         values=[values],
-        chance=known_chance(matrix),
+        chance=matrix.known_chance,
     )
     explain_marks(figure, axes, outline=outline)
     return figure

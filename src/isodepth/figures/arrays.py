@@ -42,7 +42,6 @@ from isodepth.figures.theme import (
     beside_axis,
     draw_outline,
     draw_scale,
-    known_chance,
     one_line,
     reach,
     refuse_empty_scale,
@@ -164,7 +163,7 @@ def array_figure(
         inside=inside,
         label=f"{similarity_name(chosen.measure, chosen.k)}\n{scale_text(0.0, top)}",
         values=[values],
-        chance=known_chance(chosen),
+        chance=chosen.known_chance,
     )
     return figure
 

@@ -28,7 +28,6 @@ from isodepth.figures.featured import copies_of_models, featured_pairs, is_rando
 from isodepth.figures.matches import match_depth_figure, match_similarity_figure
 from isodepth.figures.pair_atlas import pair_atlas
 from isodepth.figures.panels import panels_figure, text_sets_figure
-from isodepth.figures.theme import known_chance
 from isodepth.figures.tree import tree_figure
 from isodepth.figures.unit_square import unit_square_figure
 from isodepth.results import Evidence, EvidenceKey, MatrixKind, StudyResults, evidence_key
@@ -167,7 +166,7 @@ def _of_all_pairs(
             paper=None,
             draw=partial(tree_figure, one.tree, matrices=matrices, groups=families or None),
         )
-    chance = known_chance(matrices)
+    chance = matrices.known_chance
     if chance is not None and chance < 1:  # else every text is every other's neighbor
         means = sorted(float(pair.matrix.values.mean()) for pair in one.pairs)
         marks = {"lowest mean of a pair": means[0]}

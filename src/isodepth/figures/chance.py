@@ -31,7 +31,6 @@ from isodepth.figures.theme import (
     SERIES,
     draw_matrix,
     draw_scale,
-    known_chance,
     matrix_size,
     new_figure,
     number,
@@ -225,7 +224,7 @@ def null_density_figure(
 
 
 def _refuse_unknown_chance(matrix: AffinityMatrix) -> None:
-    if known_chance(matrix) is None:
+    if matrix.known_chance is None:
         raise ParameterError(
             f"chance is not known for {matrix.measure}, so nothing can be shown against it: expected "
             "mutual_knn",

@@ -19,7 +19,7 @@ from isodepth.errors import ParameterError, UnknownNameError, listed, nearest_na
 from isodepth.figures.captions import LEFT_TO_RIGHT, caption, lines_of
 from isodepth.figures.intervals import bar_of, bars_named
 from isodepth.figures.profile import mark_estimate, refuse_unknown_parts
-from isodepth.figures.theme import BLUE, INK, MUTED, RED, known_chance, new_figure, stated, themed
+from isodepth.figures.theme import BLUE, INK, MUTED, RED, new_figure, stated, themed
 from isodepth.statistics import DiagonalityProfile
 from isodepth.statistics.profile_names import PROFILE_NAMES
 
@@ -83,7 +83,7 @@ def confound_figure(
     rows = {baseline: profiles[baseline], **profiles}
     figure = new_figure(LABELS + COLUMN * len(parts), ROW * len(rows) + 0.9)
     grid = figure.subplots(1, len(parts), sharey=True, squeeze=False)[0]
-    chance = None if matrices is None else known_chance(matrices)
+    chance = None if matrices is None else matrices.known_chance
     has_chance = chance is not None and any(part in OF_SIMILARITY for part in parts)
     for axes, part in zip(grid, parts, strict=True):
         _column(axes, part, list(rows.values()))

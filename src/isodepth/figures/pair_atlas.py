@@ -22,7 +22,6 @@ from isodepth.figures.featured import is_random, is_tuned_from
 from isodepth.figures.panels import k_sweep_figure, parallel_figure, with_readings
 from isodepth.figures.profile import profile_figure
 from isodepth.figures.schematic import schematic_figure
-from isodepth.figures.theme import known_chance
 from isodepth.figures.venn import venn_figure
 from isodepth.neighbors import Neighbors
 from isodepth.results import Evidence, TextSetResults
@@ -84,7 +83,7 @@ def pair_atlas(
         paper=None,
         draw=partial(profile_figure, shown),
     )
-    chance = known_chance(matrix)
+    chance = matrix.known_chance
     if chance is not None and chance < 1:  # else every text is every other's neighbor
         yield of(
             name=f"{place}/z",

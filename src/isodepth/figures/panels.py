@@ -18,13 +18,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from isodepth.affinity import AffinityMatrix
-from isodepth.assessment.pair import MEASURE
+from isodepth.affinity.measures import CHANCE_KNOWN
 from isodepth.errors import ParameterError, counted, listed
 from isodepth.figures.affinity import draw_affinity, explain_marks, highest_of
 from isodepth.figures.captions import caption, lines_of
 from isodepth.figures.theme import (
     draw_scale,
-    known_chance,
     matrix_size,
     new_figure,
     number,
@@ -92,7 +91,7 @@ def panels_figure(
     grid = figure.add_gridspec(tall, wide, width_ratios=widths, height_ratios=heights)
     panels: list[Axes] = []
     tops = _tops(matrices, highest)
-    chances = {known_chance(matrix) for matrix in matrices}
+    chances = {matrix.known_chance for matrix in matrices}
     images = []
     for place, (matrix, title, top) in enumerate(zip(matrices, named, tops, strict=True)):
         axes = figure.add_subplot(grid[place // wide, place % wide])
@@ -109,7 +108,7 @@ def panels_figure(
             )
         )
         said = title.split("\n")
-        chance = known_chance(matrix)
+        chance = matrix.known_chance
         if chance is not None and len(chances) > 1:
             said.append(f"chance {number(chance)}")
         if highest == "each":
@@ -121,7 +120,7 @@ def panels_figure(
     if highest == "each":
         for axes, image, matrix in zip(panels, images, matrices, strict=True):
             draw_scale(
-                figure, image, axes, label="", values=[matrix.values], chance=known_chance(matrix)
+                figure, image, axes, label="", values=[matrix.values], chance=matrix.known_chance
             )
     else:
         draw_scale(
@@ -251,7 +250,7 @@ def _measure_name(matrices: Sequence[AffinityMatrix]) -> str:
     kinds = {(matrix.measure, matrix.k) for matrix in matrices}
     if len(kinds) == 1:
         return similarity_name(*kinds.pop())
-    return "mutual k-NN similarity" if {name for name, _ in kinds} == {MEASURE} else "similarity"
+    return "mutual k-NN similarity" if {name for name, _ in kinds} == {CHANCE_KNOWN} else "similarity"
 
 
 def _tops(matrices: Sequence[AffinityMatrix], highest: float | Literal["each"] | None) -> list[float]:
@@ -292,7 +291,7 @@ def _same(matrices: Sequence[AffinityMatrix], *, own_scales: bool) -> str:
         said.append(similarity_name(first.measure, first.k))
     if len({(matrix.n_texts, matrix.texts) for matrix in matrices}) == 1:
         said.append(texts_named(first.n_texts, first.texts))
-    chances = {known_chance(matrix) for matrix in matrices}
+    chances = {matrix.known_chance for matrix in matrices}
     chance = chances.pop() if len(chances) == 1 else None
     if chance is not None:
         said.append(f"chance {number(chance)}")

@@ -20,7 +20,7 @@ from isodepth.assessment import PairAssessment
 from isodepth.errors import ParameterError, UnknownNameError, listed, nearest_names
 from isodepth.figures.captions import caption, lines_of
 from isodepth.figures.intervals import bar_of, bars_named
-from isodepth.figures.theme import INK, MUTED, SERIES, known_chance, new_figure, stated, themed
+from isodepth.figures.theme import INK, MUTED, SERIES, new_figure, stated, themed
 from isodepth.statistics import PROFILE, Estimate
 from isodepth.statistics.profile_names import PROFILE_NAMES, PROFILE_SCALES
 
@@ -116,7 +116,7 @@ def profile_figure(
         )
     estimates = [pair.profile[part] for pair in chosen for part in pair.profile]
     read = dict.fromkeys(stated(pair.matrix) for pair in chosen)
-    has_chance = "similarity" in sections and any(known_chance(pair.matrix) for pair in chosen)
+    has_chance = "similarity" in sections and any(pair.matrix.known_chance for pair in chosen)
     caption(
         figure,
         "In which respects is it diagonal?" + (f" {labels[0]}" if len(chosen) == 1 else ""),
@@ -146,7 +146,7 @@ def _named(pair: PairAssessment) -> str:
 def _section(axes: Axes, title: str, section: Sequence[str], pairs: Sequence[PairAssessment]) -> None:
     """Draw the parts of one section, the first at the top."""
     if title == "similarity":
-        chances = {known_chance(pair.matrix) for pair in pairs}
+        chances = {pair.matrix.known_chance for pair in pairs}
         for chance in chances:
             if chance is not None:
                 axes.axvline(chance, color=MUTED, linestyle=":", linewidth=1)

@@ -30,7 +30,6 @@ from isodepth.figures.theme import (
     INK,
     MUTED,
     draw_scale,
-    known_chance,
     layer_ticks,
     new_figure,
     refuse_empty_scale,
@@ -121,7 +120,7 @@ def schematic_figure(matrix: AffinityMatrix, *, highest: float | None = None) ->
         [axes, other],
         label=f"{similarity_name(matrix.measure, matrix.k)} of linked layers\n{scale_text(0.0, top)}",
         values=[*strengths.values()],
-        chance=known_chance(matrix),
+        chance=matrix.known_chance,
         shrink=0.7,
         mark=INK,
     )

@@ -28,7 +28,6 @@ from matplotlib.patheffects import withStroke
 from matplotlib.text import Text
 
 from isodepth.affinity import AffinityMatrices, AffinityMatrix
-from isodepth.assessment.pair import MEASURE
 from isodepth.axes import AffinityMask, AffinityValues
 from isodepth.errors import ParameterError
 
@@ -201,16 +200,11 @@ def texts_named(n_texts: int, texts: str | None) -> str:
     return f"{n_texts:,} texts" + ("" if texts is None else f" of {texts}")
 
 
-def known_chance(matrices: AffinityMatrix | AffinityMatrices) -> float | None:
-    """Return the similarity of unrelated layers; None for measures whose chance is not known."""
-    return matrices.chance if matrices.measure == MEASURE else None
-
-
 def stated(matrices: AffinityMatrix | AffinityMatrices) -> str:
     """Return what similarities are, of how many texts, and their chance level, as figures say it."""
     name = similarity_name(matrices.measure, matrices.k)
     texts = texts_named(matrices.n_texts, matrices.texts)
-    chance = known_chance(matrices)
+    chance = matrices.known_chance
     return f"{name}, {texts}" + ("" if chance is None else f", chance {number(chance)}")
 
 

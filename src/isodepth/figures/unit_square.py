@@ -21,7 +21,6 @@ from isodepth.figures.theme import (
     COLOR_MAP,
     OUTLINE,
     draw_scale,
-    known_chance,
     new_figure,
     number,
     refuse_empty_scale,
@@ -80,7 +79,7 @@ def unit_square_figure(
         left,
         label=similarity_name(matrices.measure, matrices.k),
         values=[mean.values],
-        chance=known_chance(matrices),
+        chance=matrices.known_chance,
     )
     spread = _square(right, mean.sd, float(mean.sd.max()) or 1.0, SPREAD_MAP)
     right.set_title("spread over matrices", loc="left")

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from isodepth.affinity import AffinityMatrices
+from isodepth.affinity.measures import CHANCE_KNOWN
 from isodepth.assessment import (
     AssessmentOptions,
     PairAssessment,
@@ -24,7 +25,6 @@ from isodepth.assessment import (
     assess_pair,
     assess_text_set,
 )
-from isodepth.assessment.pair import MEASURE
 from isodepth.errors import ParameterError, UnknownNameError, counted, listed, nearest_names
 from isodepth.interchange import imported_neighbors
 from isodepth.neighbors import Neighbors
@@ -148,7 +148,7 @@ def assess_models(
         kind for kind in fitting if capture in (None, kind.capture) and pooling in (None, kind.pooling)
     ]
     # verdicts and intervals are of mutual k-NN alone
-    kinds = [kind for kind in kinds if kind.measure == MEASURE] or kinds
+    kinds = [kind for kind in kinds if kind.measure == CHANCE_KNOWN] or kinds
     if len(kinds) != 1:
         raise ParameterError(
             f"{len(kinds)} matrices of {found.name} fit the choice; there are: "
@@ -241,7 +241,7 @@ def _assessed(
     notes = _notes(found)
     left: list[Neighbors] | None = None
     right: list[Neighbors] | None = None
-    if kind.measure != MEASURE:
+    if kind.measure != CHANCE_KNOWN:
         notes.append(
             f"what {kind.measure} gives by chance is not known: no verdicts, no intervals and no tree"
         )

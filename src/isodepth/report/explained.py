@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from isodepth.affinity import AffinityMatrices
+from isodepth.affinity.measures import CHANCE_KNOWN
 from isodepth.assessment import TextSetAssessment
-from isodepth.assessment.pair import MEASURE
 from isodepth.errors import ParameterError, UnknownNameError, listed, nearest_names
 from isodepth.report.packing import packed
 from isodepth.results import Evidence, EvidenceKey, evidence_key
@@ -85,7 +85,7 @@ def explained_models(
     for one in sets:
         key = evidence_key(one.name, one.kind)
         # which texts agree is told by shared neighbors: of no other measure
-        if key not in evidence or explain == NONE or one.kind.measure != MEASURE:
+        if key not in evidence or explain == NONE or one.kind.measure != CHANCE_KNOWN:
             continue
         rows, columns = one.matrices.left, one.matrices.right
         if pairs is not None:

@@ -20,8 +20,8 @@ import numpy as np
 from scipy import special
 
 from isodepth.affinity import AffinityMatrices
+from isodepth.affinity.measures import CHANCE_KNOWN
 from isodepth.assessment import StudyAssessment, TextSetAssessment
-from isodepth.assessment.pair import MEASURE
 from isodepth.report.explained import (
     AUTOMATIC,
     EmbeddedTexts,
@@ -46,7 +46,7 @@ FORMAT_VERSION = 1
 MAIN_K = 10
 """Of several k, the one whose verdicts are shown, if it was assessed."""
 SQUARE_BINS = 40
-MEASURE_NAMES = {MEASURE: "mutual k-NN"}
+MEASURE_NAMES = {CHANCE_KNOWN: "mutual k-NN"}
 """Of measures that people call otherwise than by their key."""
 
 
@@ -144,7 +144,7 @@ def _described(
         if other._replace(k=kind.k) == kind and _has_same_cells(found, matrices)
     }
     # shared neighbors tell of no other measure
-    at_hand = evidence.get(key) if kind.measure == MEASURE else None
+    at_hand = evidence.get(key) if kind.measure == CHANCE_KNOWN else None
     blocks = blocks_of(matrices)
     ks = similarities({**known, kind.k: matrices}, at_hand, is_swept=is_swept)
     order = _places(one.tree, matrices)

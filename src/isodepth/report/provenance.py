@@ -6,8 +6,8 @@ Memory: none to speak of.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from isodepth.affinity.measures import CHANCE_KNOWN
 from isodepth.assessment import AssessmentOptions, TextSetAssessment
-from isodepth.assessment.pair import MEASURE
 from isodepth.errors import listed
 from isodepth.report.sentences import is_control
 from isodepth.results import StudyResults
@@ -48,7 +48,7 @@ def method(sets: Sequence[TextSetAssessment], options: AssessmentOptions) -> lis
         How much was permuted and resampled.
     """
     paragraphs = [METHOD_OF_SIMILARITY]
-    others = sorted({one.kind.measure for one in sets} - {MEASURE})
+    others = sorted({one.kind.measure for one in sets} - {CHANCE_KNOWN})
     if others:
         paragraphs.append(
             f"{listed(others)}: what such similarities are by chance is not known, so there are no "
@@ -64,7 +64,7 @@ def method(sets: Sequence[TextSetAssessment], options: AssessmentOptions) -> lis
             f"they come from {options.n_resamples:,} resamples of the texts, those of means over pairs "
             "of models from leaving out one model at a time."
         )
-    if any(not one.is_from_texts and one.kind.measure == MEASURE for one in sets):
+    if any(not one.is_from_texts and one.kind.measure == CHANCE_KNOWN for one in sets):
         paragraphs.append(
             "Where only the matrices were at hand there are no intervals of similarities; z is then by "
             "the paper's null model, which draws neighbors at random and is too narrow for real ones: "

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from isodepth.affinity import AffinityMatrices, all_affinities
-from isodepth.assessment.pair import MEASURE
+from isodepth.affinity.measures import CHANCE_KNOWN
 from isodepth.neighbors import Neighbors
 from isodepth.report.packing import packed
 from isodepth.results import Evidence
@@ -60,7 +60,7 @@ def similarities(
     """
     first = next(iter(known.values()))
     by_k = dict(known)
-    has_chance = first.measure == MEASURE
+    has_chance = first.measure == CHANCE_KNOWN
     if evidence is not None and has_chance and is_swept:
         left, right = evidence.sides(first)
         stored = min(one.k for one in (*left, *(right or ())))
