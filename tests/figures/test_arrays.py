@@ -10,6 +10,7 @@ from isodepth.affinity import AffinityMatrices
 from isodepth.errors import ParameterError, UnknownNameError
 from isodepth.figures import save_figure
 from isodepth.figures.arrays import array_figure
+from isodepth.models.paper import PAPER_MODELS
 from isodepth.statistics import generalized_diagonal
 
 LABELS, LAYERS = ("first-model", "second", "third/$_<&"), (3, 7, 5)
@@ -268,32 +269,7 @@ def test_a_side_without_models_and_an_empty_scale_are_refused(
 def test_an_array_of_the_published_size_keeps_its_names_apart_and_its_file_small(
     rng: np.random.Generator, tmp_path: Path
 ):
-    layers = (
-        18,
-        28,
-        26,
-        42,
-        42,
-        46,
-        32,
-        32,
-        16,
-        28,
-        28,
-        40,
-        80,
-        80,
-        80,
-        32,
-        40,
-        32,
-        32,
-        40,
-        32,
-        60,
-        60,
-        64,
-    )
+    layers = tuple(model.n_layers for model in PAPER_MODELS.values())
     values = rng.uniform(size=(1010, 1010)).round(1)
     labels = tuple(f"model-number-{i}-instruct" for i in range(24))
     figure = array_figure(

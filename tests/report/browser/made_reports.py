@@ -17,6 +17,7 @@ from isodepth.assessment import (
     assess_text_set,
     text_set,
 )
+from isodepth.models.paper import PAPER_MODELS
 from isodepth.neighbors import Neighbors
 from isodepth.report import report_payload, write_page
 from isodepth.results import (
@@ -55,32 +56,7 @@ HARMFUL = (
     "w" * 3000,
     "<style>body { display: none }</style><base href='http://example.com/'>",
 )
-PAPER_LAYERS = (
-    18,
-    28,
-    26,
-    42,
-    42,
-    46,
-    32,
-    32,
-    16,
-    28,
-    28,
-    40,
-    80,
-    80,
-    80,
-    32,
-    40,
-    32,
-    32,
-    40,
-    32,
-    60,
-    60,
-    64,
-)
+PAPER_LAYERS = tuple(model.n_layers for model in PAPER_MODELS.values())
 """Of the paper's 24 models (Table 1)."""
 
 
