@@ -1,7 +1,9 @@
 """Every test runs with shapes and types of public functions checked (jaxtyping and beartype)."""
 
+import gc
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +31,14 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(20250410)
+
+
+@pytest.fixture(scope="module")
+def no_collections() -> Iterator[None]:
+    """Holm's correction by statsmodels collects garbage at each call: 0.3 s in a process of tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gc, "collect", lambda *_: 0)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,6 @@
 """Neighbors of models that share a ridge through the whole of depth, planted."""
 
-import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -13,12 +12,9 @@ N_TEXTS, K = 61, 5
 Planted = Callable[..., Neighbors]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _no_collections() -> Iterator[None]:
-    """Holm's correction by statsmodels collects garbage at each call: 0.3 s in a process of tests."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gc, "collect", lambda *_: 0)
-        yield
+@pytest.fixture(autouse=True)
+def _quick_corrections(no_collections: None) -> None:
+    """Let no test here collect garbage."""
 
 
 @pytest.fixture(scope="session")

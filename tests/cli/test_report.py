@@ -1,9 +1,8 @@
 """`isodepth report`: what it prints and writes of a tiny study's results, and what it refuses."""
 
-import gc
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,8 @@ import pytest
 from isodepth.pipeline.run import run_study
 from isodepth.store import Store
 from tiny_studies import tiny_study, written_texts
+
+pytestmark = pytest.mark.usefixtures("no_collections")
 
 Run = Callable[..., tuple[int, str, str]]
 QUICK = ("--permutations", 19, "--resamples", 100)
@@ -25,14 +26,6 @@ class Done:
 
     out: Path
     store: Path
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _no_collections() -> Iterator[None]:
-    """Holm's correction by statsmodels collects garbage at each call: 0.3 s in a process of tests."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gc, "collect", lambda *_: 0)
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,8 @@
 """`isodepth test`: what it prints of a tiny study's results, what it writes, and what it refuses."""
 
-import gc
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +17,8 @@ from isodepth.pipeline.run import run_study
 from isodepth.results import MatrixKind
 from isodepth.store import Store
 from tiny_studies import tiny_study, written_texts
+
+pytestmark = pytest.mark.usefixtures("no_collections")
 
 Run = Callable[..., tuple[int, str, str]]
 QUICK = ("--permutations", 19, "--resamples", 100)
@@ -37,14 +38,6 @@ class Done:
 
     out: Path
     store: Path
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _no_collections() -> Iterator[None]:
-    """Holm's correction by statsmodels collects garbage at each call: 0.3 s in a process of tests."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gc, "collect", lambda *_: 0)
-        yield
 
 
 @pytest.fixture(scope="module")

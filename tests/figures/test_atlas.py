@@ -1,6 +1,4 @@
-import gc
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +13,8 @@ from isodepth.figures.entries import file_stem, pair_stem
 from isodepth.neighbors import Neighbors
 from isodepth.results import Evidence, EvidenceKey, MatrixKind, StudyResults, TextSetResults
 from isodepth.texts import Pairing, TextSet
+
+pytestmark = pytest.mark.usefixtures("no_collections")
 
 QUICK = AssessmentOptions(n_permutations=19, n_resamples=100, seed=7)
 LEFT, MIDDLE, RIGHT = "_first $x_1$", "second<&>", "third-模型"
@@ -34,14 +34,6 @@ ODD_LABELS = [
     "con\nline",
     file_stem("A"),
 ]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _no_collections() -> Iterator[None]:
-    """Holm's correction by statsmodels collects garbage at each call: 0.3 s in a process of tests."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gc, "collect", lambda *_: 0)
-        yield
 
 
 def alone(name: str, matrices: AffinityMatrices) -> TextSetAssessment:

@@ -1,6 +1,3 @@
-import gc
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 
@@ -17,13 +14,7 @@ from isodepth.figures.featured import (
 )
 from isodepth.results import MatrixKind, TextSetResults
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _no_collections() -> Iterator[None]:
-    """Holm's correction by statsmodels collects garbage at each call: 0.3 s in a process of tests."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gc, "collect", lambda *_: 0)
-        yield
+pytestmark = pytest.mark.usefixtures("no_collections")
 
 
 def matrices(*labels: str, is_symmetric: bool = True) -> AffinityMatrices:

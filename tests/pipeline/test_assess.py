@@ -1,10 +1,9 @@
 """Statistics of results: with the neighbors of the store, without them, and of imports."""
 
-import gc
 import json
 import shutil
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -36,17 +35,11 @@ from isodepth.study import Study
 from published_form import neighbor_lists, written_as_published
 from tiny_studies import HARMS, counting, data_files, flipped, tiny_study
 
+pytestmark = pytest.mark.usefixtures("no_collections")
+
 QUICK = AssessmentOptions(n_permutations=19, n_resamples=100, seed=7)
 NAMES = ("tiny-llama", "tiny-gemma", "tiny-gpt2")
 KIND = MatrixKind("mutual_knn", 3)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _no_collections() -> Iterator[None]:
-    """Holm's correction by statsmodels collects garbage at each call: 0.3 s in a process of tests."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gc, "collect", lambda *_: 0)
-        yield
 
 
 @dataclass(frozen=True)

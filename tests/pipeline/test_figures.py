@@ -1,8 +1,6 @@
 """From results to figures: what is written where, and what is refused before the work."""
 
-import gc
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,17 +19,11 @@ from isodepth.results import MatrixKind, StudyResults, TextSetResults
 from isodepth.store import Store
 from tiny_studies import counting, tiny_study
 
+pytestmark = pytest.mark.usefixtures("no_collections")
+
 QUICK = AssessmentOptions(n_permutations=19, n_resamples=100, seed=7)
 LAYERS = (3, 5, 2)
 HARMFUL = "<img src=x onerror=alert(1)> | `a` [b](http://c.d) *e* $f$\n# g"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _no_collections() -> Iterator[None]:
-    """Holm's correction by statsmodels collects garbage at each call: 0.3 s in a process of tests."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gc, "collect", lambda *_: 0)
-        yield
 
 
 def matrices(*labels: str) -> AffinityMatrices:

@@ -1,9 +1,7 @@
 """From results to the page: with the store, without it, and with statistics that were made before."""
 
-import gc
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,16 +19,10 @@ from isodepth.store import Store
 from isodepth.texts import load_texts
 from tiny_studies import counting, tiny_study
 
+pytestmark = pytest.mark.usefixtures("no_collections")
+
 QUICK = AssessmentOptions(n_permutations=19, n_resamples=100, seed=7)
 PAYLOAD = re.compile(r'<script type="application/json" id="payload">(.*?)</script>', re.DOTALL)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _no_collections() -> Iterator[None]:
-    """Holm's correction by statsmodels collects garbage at each call: 0.3 s in a process of tests."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gc, "collect", lambda *_: 0)
-        yield
 
 
 @dataclass(frozen=True)
