@@ -30,7 +30,8 @@ demo: $(VENV)/.installed  ## run studies/demo.toml and draw it; writes ./demo
 	$(BIN)/isodepth demo --out demo
 
 test: lint  ## all checks and tests that need no model download
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore=tests/engines
+	$(BIN)/python -m pytest tests/engines  # these start clusters, which want the machine for themselves
 
 browser:  ## install Chromium, in which the report is tested (as root, by apt-get)
 	@if command -v chromium > /dev/null; then exit 0; fi; \
