@@ -30,7 +30,7 @@ demo: $(VENV)/.installed  ## run studies/demo.toml and draw it; writes ./demo
 	$(BIN)/isodepth demo --out demo
 
 test: lint  ## all checks and tests that need no model download
-	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore=tests/engines
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --ignore=tests/engines  # a thread a process
 	$(BIN)/python -m pytest tests/engines  # these start clusters, which want the machine for themselves
 
 browser:  ## install Chromium, in which the report is tested (as root, by apt-get)

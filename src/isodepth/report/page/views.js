@@ -52,7 +52,7 @@ function drawMatches(set) {
     const isDepth = quantity === "matched";
     const reference = isDepth ? {y0: 0, y1: 1} : {y0: set.ks[state.k].chance, y1: set.ks[state.k].chance};
     plot(id, traces, {hovermode: "closest", axes: {
-      xaxis: {title: {text: "depth of the layer"}, range: [0, 1.02]},
+      xaxis: {title: {text: "depth: layer / number of layers"}, range: [0, 1.02]},
       yaxis: {title: {text: isDepth ? "depth of its most similar layer" : "similarity"}, range: [0, 1.02 * highest]},
     }, shapes: reference.y0 === null ? [] : [{type: "line", x0: 0, x1: 1, ...reference, line: {color: color("ink"), width: 1, dash: "dot"}}]});
     onPoint(id, (point) => choosePlace(set, point.customdata));
