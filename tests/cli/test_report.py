@@ -1,23 +1,20 @@
 """`isodepth report`: what it prints and writes of a tiny study's results, and what it refuses."""
 
-import json
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from isodepth.pipeline.run import run_study
 from isodepth.store import Store
 from tiny_studies import tiny_study, written_texts
+from written_pages import payload_in
 
 pytestmark = pytest.mark.usefixtures("no_collections")
 
 Run = Callable[..., tuple[int, str, str]]
 QUICK = ("--permutations", 19, "--resamples", 100)
-PAYLOAD = re.compile(r'<script type="application/json" id="payload">(.*?)</script>', re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -43,12 +40,6 @@ def done(llama_folder: Path, gpt2_folder: Path, tmp_path_factory: pytest.TempPat
         )
         run_study(study, base / "out", store=Store(base / "store"))
     return Done(base / "out", base / "store")
-
-
-def payload_in(path: Path) -> dict[str, Any]:
-    (found,) = PAYLOAD.findall(path.read_text(encoding="utf-8"))
-    payload: dict[str, Any] = json.loads(found)
-    return payload
 
 
 def test_it_prints_three_sentences_and_where_the_page_is(run: Run, done: Done, tmp_path: Path) -> None:

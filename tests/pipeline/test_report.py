@@ -1,10 +1,7 @@
 """From results to the page: with the store, without it, and with statistics that were made before."""
 
-import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,11 +15,11 @@ from isodepth.results import StudyResults
 from isodepth.store import Store
 from isodepth.texts import load_texts
 from tiny_studies import counting, tiny_study
+from written_pages import payload_in
 
 pytestmark = pytest.mark.usefixtures("no_collections")
 
 QUICK = AssessmentOptions(n_permutations=19, n_resamples=100, seed=7)
-PAYLOAD = re.compile(r'<script type="application/json" id="payload">(.*?)</script>', re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -55,12 +52,6 @@ def done(
         )
         results = run_study(study, base / "out", store=Store(base / "store"))
     return Done(base / "out", base / "store", results)
-
-
-def payload_in(path: Path) -> dict[str, Any]:
-    (found,) = PAYLOAD.findall(path.read_text(encoding="utf-8"))
-    payload: dict[str, Any] = json.loads(found)
-    return payload
 
 
 def test_a_report_of_results_has_all_of_their_evidence(done: Done, tmp_path: Path) -> None:
