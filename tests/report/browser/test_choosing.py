@@ -65,6 +65,13 @@ def test_a_click_on_a_cell_of_the_matrix_chooses_it(small: Shown) -> None:
     assert chosen_pair(small) == (BOLD, SHEET)
 
 
+def test_no_click_on_a_cell_is_lost_however_soon_it_comes_after_the_pointer(small: Shown) -> None:
+    for row, column in 3 * [(0, 0), (3, 4), (1, 2), (2, 0)]:
+        small.page.mouse.click(*small.cell_at(row, column))
+        small.settle()
+        assert chosen_cell(small) == (row + 1, column + 1)
+
+
 def test_a_click_on_a_block_of_the_array_chooses_its_models(small: Shown) -> None:
     for left, right in ((FORMULA, SHEET), (SHEET, FORMULA), (BOLD, BOLD), (BOLD, FORMULA)):
         small.page.mouse.move(*block(small, left, right))

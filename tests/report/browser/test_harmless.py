@@ -37,6 +37,7 @@ def test_a_reader_who_tries_everything_meets_no_request_and_no_complaint(own: Sh
         for scale in ("z", "calibrated", "raw"):
             own.pick(values=scale)
         page.locator("#same-scale").click()
+        own.settle()
         own.click_cell(3, 2)
         page.locator("#cell-numbers button").click()
         for plot in ("contrast", "match-depth", "match-similarity", "square", "profile", "spread"):
