@@ -80,6 +80,7 @@ def test_options_reach_the_figures(
     arguments = ("--texts", "news", "-k", 5, "--permutations", 39, "--resamples", 101, "--seed", 3)
     arguments += ("--alpha", 0.1, "--groups", tmp_path / "families.json", "--store", tmp_path / "s")
     arguments += ("--pair", "one,three", "--pair", f"three,{NAMES[1]}", "--without", "x")
+    arguments += ("--study-folder", tmp_path)
     status, said, _ = run("figures", written, *arguments)
     assert status == 0
     (call,) = asked
@@ -96,6 +97,7 @@ def test_options_reach_the_figures(
         "groups": {"all": ["one", "three"]},
         "formats": ("png", "pdf"),
         "store": str(tmp_path / "s"),
+        "folder": tmp_path,
     }
     assert said == f"Wrote 1,234 figures; {written / 'figures' / 'index.md'} says what they show.\n"
 

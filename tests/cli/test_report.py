@@ -19,10 +19,11 @@ QUICK = ("--permutations", 19, "--resamples", 100)
 
 @dataclass(frozen=True)
 class Done:
-    """Results of a study, and the store that it was run with."""
+    """Results of a study, the store that it was run with, and the folder it was run in."""
 
     out: Path
     store: Path
+    folder: Path
 
 
 @pytest.fixture(scope="module")
@@ -31,15 +32,16 @@ def done(llama_folder: Path, gpt2_folder: Path, tmp_path_factory: pytest.TempPat
     texts = written_texts(base)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ISODEPTH_CACHE", str(base / "cache"))
+        patch.chdir(texts)
         study = tiny_study(
             llama_folder,
             gpt2_folder,
-            texts=[str(texts / "red.txt"), str(texts / "blue.txt")],
+            texts=["./red.txt", str(texts / "blue.txt")],
             ks=[3, 5],
             measures=["mutual_knn"],
         )
         run_study(study, base / "out", store=Store(base / "store"))
-    return Done(base / "out", base / "store")
+    return Done(base / "out", base / "store", texts)
 
 
 def test_it_prints_three_sentences_and_where_the_page_is(run: Run, done: Done, tmp_path: Path) -> None:
@@ -77,6 +79,20 @@ def test_a_pair_is_explained_and_several_may_be_named(run: Run, done: Done, tmp_
     status, *_ = run("report", done.out, "-o", out, *pair, "--store", done.store, *QUICK)
     assert status == 0
     assert set(payload_in(out)["sets"][0]["explain"]["left"]) == {"tiny-llama", "tiny-gpt2"}
+
+
+def test_texts_beside_the_study_file_are_quoted_once_its_folder_is_given(
+    run: Run, done: Done, tmp_path: Path
+) -> None:
+    out = tmp_path / "page.html"
+    arguments = ("report", done.out, "-o", out, "--texts", "red.txt", "--store", done.store, *QUICK)
+    _, said, _ = run(*arguments)
+    assert "note: the texts of red.txt are not at hand: there is no such text set" in said
+    assert payload_in(out)["texts"] == []
+    _, said, _ = run(*arguments, "--study-folder", done.folder)
+    assert "not at hand" not in said
+    (quoted,) = payload_in(out)["texts"]
+    assert set(quoted["items"]) < set((done.folder / "red.txt").read_text().splitlines())  # a sample
 
 
 def test_models_of_no_results_are_refused_with_the_nearest_names(run: Run, done: Done) -> None:

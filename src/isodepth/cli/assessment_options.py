@@ -66,6 +66,16 @@ def assessment_options(command: Command) -> Command:
     )(command)
 
 
+study_folder_option = click.option(
+    "--study-folder",
+    "folder",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=".",
+    help="Folder of the study file, where its texts that begin with ./ are looked up to be quoted. "
+    "Default: the current folder.",
+)
+
+
 def options_of(settings: Mapping[str, Any]) -> "AssessmentOptions":
     """Return how much is permuted and resampled, from a command's settings."""
     from isodepth.assessment import AssessmentOptions

@@ -5,7 +5,13 @@ from typing import Any
 
 import click
 
-from isodepth.cli.assessment_options import assessment_options, families_of, options_of, pair_of
+from isodepth.cli.assessment_options import (
+    assessment_options,
+    families_of,
+    options_of,
+    pair_of,
+    study_folder_option,
+)
 
 
 @click.command(
@@ -37,6 +43,7 @@ Examples:
     help="May be given several times.",
 )
 @assessment_options
+@study_folder_option
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
@@ -52,6 +59,7 @@ def figures_command(
     without: tuple[str, ...],
     groups: Path | None,
     store: str | None,
+    folder: Path,
     out: Path | None,
     **settings: Any,
 ) -> None:
@@ -79,6 +87,7 @@ def figures_command(
             groups=families_of(groups),
             formats=formats,
             store=store,
+            folder=folder,
             options=options_of(settings),
             progress=progress,
         )

@@ -5,7 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from isodepth.cli.assessment_options import assessment_options, families_of, options_of, pair_of
+from isodepth.cli.assessment_options import (
+    assessment_options,
+    families_of,
+    options_of,
+    pair_of,
+    study_folder_option,
+)
 
 if TYPE_CHECKING:
     from isodepth.report import Explain
@@ -36,6 +42,7 @@ Examples:
     "most 3 MB.",
 )
 @assessment_options
+@study_folder_option
 def report_command(
     results: Path,
     *,

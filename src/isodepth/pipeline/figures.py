@@ -39,6 +39,7 @@ def write_figures(
     groups: Mapping[str, Sequence[str]] | None = None,
     formats: Sequence[str] = ("png", "pdf"),
     store: Store | Path | str | None = None,
+    folder: Path | str = ".",
     options: AssessmentOptions | None = None,
     progress: Progress = no_progress,
 ) -> list[Path]:
@@ -63,6 +64,8 @@ def write_figures(
         Pairs of models that get figures of their own; see `study_atlas`.
     formats : sequence of str
         Of `FORMATS`: one file each.
+    folder : Path or str
+        Where paths of texts that begin with ./ in the study are looked up.
     progress : Progress
         Told of statistics and of figures.
 
@@ -80,9 +83,9 @@ def write_figures(
         raise ParameterError(
             f"formats must be of {listed(list(FORMATS))}; got {listed(unknown) or 'none'}"
         )
-    folder = Path(out)
+    place = Path(out)
     # all that can be wrong is refused before the work
-    refuse_unwritable(folder)
+    refuse_unwritable(place)
     loaded = results if isinstance(results, StudyResults) else load_results(results)
     loaded = loaded.without(without)
     wanted = [loaded[name] for name in dict.fromkeys(texts)] or list(loaded.sets.values())
@@ -105,7 +108,7 @@ def write_figures(
     atlas = study_atlas(
         found,
         loaded,
-        evidence=study_evidence(loaded, texts=names, store=store),
+        evidence=study_evidence(loaded, texts=names, store=store, folder=folder),
         pairs=pairs,
         groups=groups,
     )
@@ -114,10 +117,10 @@ def write_figures(
         progress("drawing figures", number, len(atlas), "figures")
         figure = one.draw()
         for ending in formats:
-            written.append(folder / f"{one.name}.{ending}")
+            written.append(place / f"{one.name}.{ending}")
             save_figure(figure, written[-1])
     progress("drawing figures", len(atlas), len(atlas), "figures")
-    index = folder / "index.md"
+    index = place / "index.md"
     write_atomically(index, _index(loaded.name, atlas, formats).encode())
     return [*written, index]
 
