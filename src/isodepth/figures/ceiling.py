@@ -18,9 +18,9 @@ from matplotlib.figure import Figure
 from isodepth.affinity import AffinityMatrix
 from isodepth.errors import DigestMismatchError, ParameterError, listed
 from isodepth.figures.captions import caption, lines_of
-from isodepth.figures.profile import MARKERS
 from isodepth.figures.theme import (
     INK,
+    MARKERS,
     MUTED,
     SERIES,
     new_figure,

@@ -27,6 +27,7 @@ from isodepth.figures.theme import (
     BLUE,
     DIVERGING_MAP,
     INK,
+    MARKERS,
     ORANGE,
     SERIES,
     draw_matrix,
@@ -41,8 +42,6 @@ from isodepth.figures.theme import (
 )
 from isodepth.statistics import ExactNull, null_model
 
-MARKERS = "osD^vPX"
-"""Of observed similarities, in this order, so that they differ without color."""
 LEGEND_WIDTH = 4.1  # inches: the curve is to its right
 
 

@@ -20,7 +20,7 @@ from isodepth.assessment import PairAssessment
 from isodepth.errors import ParameterError, UnknownNameError, listed, nearest_names
 from isodepth.figures.captions import caption, lines_of
 from isodepth.figures.intervals import bar_of, bars_named
-from isodepth.figures.theme import INK, MUTED, SERIES, new_figure, stated, themed
+from isodepth.figures.theme import INK, MARKERS, MUTED, SERIES, new_figure, stated, themed
 from isodepth.statistics import PROFILE, Estimate
 from isodepth.statistics.profile_names import PROFILE_NAMES, PROFILE_SCALES
 
@@ -29,7 +29,6 @@ RANGES: dict[str, tuple[float, float | None]] = {
     "correlation, −1 to 1": (-1.05, 1.05),
 }
 """Where a section's scale begins and ends, if not with the numbers."""
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 WIDTH = 9.6
 LABELS = 3.0
 NUMBERS_SIZE = 7

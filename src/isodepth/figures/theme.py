@@ -43,6 +43,8 @@ BLUE, ORANGE, GREEN, RED = "#0072b2", "#e69f00", "#009e73", "#d55e00"
 PURPLE, SKY, YELLOW = "#cc79a7", "#56b4e9", "#f0e442"
 SERIES = (BLUE, ORANGE, GREEN, PURPLE, SKY, RED, YELLOW)
 """Of series without an order, in this order."""
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+"""The same, so that they differ without color."""
 LEFT_PATH, RIGHT_PATH = "#4cc9f0", "#80ed99"
 """Over "inferno": the most similar right layer of each left one, and the other way."""
 EXTENDS = {

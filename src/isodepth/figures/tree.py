@@ -16,8 +16,7 @@ from matplotlib.lines import Line2D
 from isodepth.affinity import AffinityMatrices
 from isodepth.errors import ParameterError, UnknownNameError, listed, nearest_names
 from isodepth.figures.captions import caption, lines_of, text_width
-from isodepth.figures.profile import MARKERS
-from isodepth.figures.theme import INK, SERIES, new_figure, one_line, stated, themed
+from isodepth.figures.theme import INK, MARKERS, SERIES, new_figure, one_line, stated, themed
 from isodepth.statistics import LINKAGES, ModelTree
 
 WIDTH = 6.0  # inches, beside the names
