@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from isodepth.affinity import MEASURES
+from isodepth.results import StudyResults
 from isodepth.study import Study
 
 N_RED, N_BLUE = 41, 37
@@ -82,6 +83,32 @@ def tiny_study(*models: Path, texts: list[Any], **keys: Any) -> Study:
     """Return a study of models in folders, with `overlap` as its measure and few neighbors kept."""
     keys = {"n": 31, "ks": [3], "keep": {"neighbors": 7}, "measures": ["overlap"], **keys}
     return Study.of(models=[str(model) for model in models], texts=texts, **keys)
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A study that was run, where, and what that took."""
+
+    study: Study
+    store: Path
+    out: Path
+    results: StudyResults
+    loads: tuple[str, ...]
+    batches: tuple[str, ...]
+    pairs: tuple[tuple[int, int], ...]
+
+
+def ran_study(base: Path, *models: Path, texts: list[Any], **keys: Any) -> Ran:
+    """Run a tiny study; its results, store and cache are folders of `base`."""
+    from isodepth.pipeline.run import run_study
+    from isodepth.store import Store
+
+    with pytest.MonkeyPatch.context() as patch, counting() as counted:
+        patch.setenv("ISODEPTH_CACHE", str(base / "cache"))
+        study = tiny_study(*models, texts=texts, **keys)
+        results = run_study(study, base / "out", store=Store(base / "store"))
+        took = (tuple(counted.loads), tuple(counted.batches), tuple(counted.pairs))
+    return Ran(study, base / "store", base / "out", results, *took)
 
 
 def bytes_of(folder: Path) -> dict[str, str]:

@@ -1,14 +1,11 @@
 """`isodepth report`: what it prints and writes of a tiny study's results, and what it refuses."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from isodepth.pipeline.run import run_study
-from isodepth.store import Store
-from tiny_studies import tiny_study, written_texts
+from tiny_studies import Ran, ran_study, written_texts
 from written_pages import payload_in
 
 pytestmark = pytest.mark.usefixtures("no_collections")
@@ -17,34 +14,22 @@ Run = Callable[..., tuple[int, str, str]]
 QUICK = ("--permutations", 19, "--resamples", 100)
 
 
-@dataclass(frozen=True)
-class Done:
-    """Results of a study, the store that it was run with, and the folder it was run in."""
-
-    out: Path
-    store: Path
-    folder: Path
-
-
 @pytest.fixture(scope="module")
-def done(llama_folder: Path, gpt2_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Done:
-    base = tmp_path_factory.mktemp("reported")
-    texts = written_texts(base)
+def done(llama_folder: Path, gpt2_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    base = written_texts(tmp_path_factory.mktemp("reported"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ISODEPTH_CACHE", str(base / "cache"))
-        patch.chdir(texts)
-        study = tiny_study(
+        patch.chdir(base)
+        return ran_study(
+            base,
             llama_folder,
             gpt2_folder,
-            texts=["./red.txt", str(texts / "blue.txt")],
+            texts=["./red.txt", str(base / "blue.txt")],
             ks=[3, 5],
             measures=["mutual_knn"],
         )
-        run_study(study, base / "out", store=Store(base / "store"))
-    return Done(base / "out", base / "store", texts)
 
 
-def test_it_prints_three_sentences_and_where_the_page_is(run: Run, done: Done, tmp_path: Path) -> None:
+def test_it_prints_three_sentences_and_where_the_page_is(run: Run, done: Ran, tmp_path: Path) -> None:
     out = tmp_path / "page.html"
     status, said, progress = run("report", done.out, "-o", out, "--store", done.store, *QUICK)
     assert status == 0
@@ -58,9 +43,7 @@ def test_it_prints_three_sentences_and_where_the_page_is(run: Run, done: Done, t
     assert (payload["n_permutations"], payload["n_resamples"]) == (19, 100)
 
 
-def test_options_reach_the_statistics_and_the_page_goes_beside_the_results(
-    run: Run, done: Done
-) -> None:
+def test_options_reach_the_statistics_and_the_page_goes_beside_the_results(run: Run, done: Ran) -> None:
     arguments = ("--texts", "blue.txt", "-k", 5, "--seed", 3, "--alpha", 0.1, "--explain", "none")
     status, said, _ = run("report", done.out, *arguments, "--store", done.store, *QUICK)
     assert status == 0
@@ -73,7 +56,7 @@ def test_options_reach_the_statistics_and_the_page_goes_beside_the_results(
     assert (payload["seed"], payload["alpha"]) == (3, 0.1)
 
 
-def test_a_pair_is_explained_and_several_may_be_named(run: Run, done: Done, tmp_path: Path) -> None:
+def test_a_pair_is_explained_and_several_may_be_named(run: Run, done: Ran, tmp_path: Path) -> None:
     out = tmp_path / "page.html"
     pair = ("--explain", "tiny-gpt2, tiny-llama", "--explain", "tiny-llama,tiny-gpt2")
     status, *_ = run("report", done.out, "-o", out, *pair, "--store", done.store, *QUICK)
@@ -82,20 +65,22 @@ def test_a_pair_is_explained_and_several_may_be_named(run: Run, done: Done, tmp_
 
 
 def test_texts_beside_the_study_file_are_quoted_once_its_folder_is_given(
-    run: Run, done: Done, tmp_path: Path
+    run: Run, done: Ran, tmp_path: Path
 ) -> None:
     out = tmp_path / "page.html"
     arguments = ("report", done.out, "-o", out, "--texts", "red.txt", "--store", done.store, *QUICK)
     _, said, _ = run(*arguments)
     assert "note: the texts of red.txt are not at hand: there is no such text set" in said
     assert payload_in(out)["texts"] == []
-    _, said, _ = run(*arguments, "--study-folder", done.folder)
+    _, said, _ = run(*arguments, "--study-folder", done.out.parent)
     assert "not at hand" not in said
     (quoted,) = payload_in(out)["texts"]
-    assert set(quoted["items"]) < set((done.folder / "red.txt").read_text().splitlines())  # a sample
+    assert set(quoted["items"]) < set(
+        (done.out.parent / "red.txt").read_text().splitlines()
+    )  # a sample
 
 
-def test_models_of_no_results_are_refused_with_the_nearest_names(run: Run, done: Done) -> None:
+def test_models_of_no_results_are_refused_with_the_nearest_names(run: Run, done: Ran) -> None:
     arguments = ("--explain", "tiny-lama,tiny-gpt2", "--store", done.store, *QUICK)
     status, _, said = run("report", done.out, *arguments)
     assert status == 1
@@ -109,7 +94,7 @@ def test_models_of_no_results_are_refused_with_the_nearest_names(run: Run, done:
     [["tiny-llama"], ["all", "none"], ["a,b,c"], ["tiny-llama,"], ["tiny-llama,tiny-gpt2", "all"]],
     ids=" + ".join,
 )
-def test_what_is_no_pair_is_wrong_usage(run: Run, done: Done, explain: list[str]) -> None:
+def test_what_is_no_pair_is_wrong_usage(run: Run, done: Ran, explain: list[str]) -> None:
     given = [word for one in explain for word in ("--explain", one)]
     status, _, said = run("report", done.out, *given, "--store", done.store, *QUICK)
     assert status == 2

@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +13,8 @@ import pytest
 from isodepth.affinity import AffinityMatrices
 from isodepth.assessment import AssessmentOptions, StudyAssessment, assess_text_set
 from isodepth.cli.assessment_tables import assessment_lines
-from isodepth.pipeline.run import run_study
 from isodepth.results import MatrixKind
-from isodepth.store import Store
-from tiny_studies import tiny_study, written_texts
+from tiny_studies import Ran, ran_study, written_texts
 
 pytestmark = pytest.mark.usefixtures("no_collections")
 
@@ -32,35 +30,23 @@ FILES = [
 NAMES = ("tiny-llama", "tiny-gemma", "tiny-gpt2")
 
 
-@dataclass(frozen=True)
-class Done:
-    """Results of a study, and the store that it was run with."""
-
-    out: Path
-    store: Path
-
-
 @pytest.fixture(scope="module")
 def done(
     llama_folder: Path,
     gemma_folder: Path,
     gpt2_folder: Path,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Done:
-    base = tmp_path_factory.mktemp("tested")
-    texts = written_texts(base)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ISODEPTH_CACHE", str(base / "cache"))
-        study = tiny_study(
-            llama_folder,
-            gemma_folder,
-            gpt2_folder,
-            texts=[str(texts / "red.txt"), str(texts / "blue.txt")],
-            ks=[3, 5],
-            measures=["mutual_knn"],
-        )
-        run_study(study, base / "out", store=Store(base / "store"))
-    return Done(base / "out", base / "store")
+) -> Ran:
+    base = written_texts(tmp_path_factory.mktemp("tested"))
+    return ran_study(
+        base,
+        llama_folder,
+        gemma_folder,
+        gpt2_folder,
+        texts=[str(base / "red.txt"), str(base / "blue.txt")],
+        ks=[3, 5],
+        measures=["mutual_knn"],
+    )
 
 
 def block(said: str, name: str) -> list[str]:
@@ -73,9 +59,7 @@ def block(said: str, name: str) -> list[str]:
 # what it prints and writes
 
 
-def test_it_prints_a_table_a_text_set_and_writes_the_files(
-    run: Run, done: Done, tmp_path: Path
-) -> None:
+def test_it_prints_a_table_a_text_set_and_writes_the_files(run: Run, done: Ran, tmp_path: Path) -> None:
     out = tmp_path / "new" / "tests"
     status, said, told = run("test", done.out, "--store", done.store, *QUICK, "--out", out)
     assert status == 0, told
@@ -122,7 +106,7 @@ def test_it_prints_a_table_a_text_set_and_writes_the_files(
         assert f"{row['p_shared']:.2g}" in line
 
 
-def test_the_default_folder_lies_with_the_results(run: Run, done: Done, tmp_path: Path) -> None:
+def test_the_default_folder_lies_with_the_results(run: Run, done: Ran, tmp_path: Path) -> None:
     results = shutil.copytree(done.out, tmp_path / "results")
     assert run("test", results, "--store", done.store, *QUICK, "--texts", "red.txt")[0] == 0
     assert sorted(path.name for path in (results / "tests").iterdir()) == sorted(FILES)
@@ -132,7 +116,7 @@ def test_the_default_folder_lies_with_the_results(run: Run, done: Done, tmp_path
     assert one["texts"] == "blue.txt"
 
 
-def test_an_equal_seed_prints_and_writes_the_same(run: Run, done: Done, tmp_path: Path) -> None:
+def test_an_equal_seed_prints_and_writes_the_same(run: Run, done: Ran, tmp_path: Path) -> None:
     said, written = [], []
     for name, seed in (("first", 5), ("second", 5), ("third", 6)):
         out = tmp_path / name
@@ -145,7 +129,7 @@ def test_an_equal_seed_prints_and_writes_the_same(run: Run, done: Done, tmp_path
     assert written[0][0] != written[2][0]
 
 
-def test_options_reach_the_statistics(run: Run, done: Done, tmp_path: Path) -> None:
+def test_options_reach_the_statistics(run: Run, done: Ran, tmp_path: Path) -> None:
     arguments = ("test", done.out, "--store", done.store, "--texts", "red.txt", "-k", 5)
     settings = ("--permutations", 23, "--resamples", 103, "--seed", 3, "--alpha", 0.1)
     status, said, _ = run(*arguments, *settings, "--out", tmp_path)
@@ -163,7 +147,7 @@ def test_options_reach_the_statistics(run: Run, done: Done, tmp_path: Path) -> N
     assert [one["kind"]["k"] for one in found["sets"]] == [5]
 
 
-def test_models_can_be_left_out(run: Run, done: Done, tmp_path: Path) -> None:
+def test_models_can_be_left_out(run: Run, done: Ran, tmp_path: Path) -> None:
     out = tmp_path / "out"
     arguments = ("--store", done.store, "--texts", "red.txt", *QUICK, "--out", out)
     status, said, _ = run("test", done.out, *arguments, "--without", "tiny-gemma")
@@ -179,7 +163,7 @@ def test_models_can_be_left_out(run: Run, done: Done, tmp_path: Path) -> None:
 
 
 def test_without_the_neighbors_it_tells_what_matrices_tell_and_why(
-    run: Run, done: Done, tmp_path: Path
+    run: Run, done: Ran, tmp_path: Path
 ) -> None:
     store = tmp_path / "empty"
     status, said, _ = run("test", done.out, "--store", store, *QUICK, "--out", tmp_path / "out")
@@ -194,7 +178,7 @@ def test_without_the_neighbors_it_tells_what_matrices_tell_and_why(
     assert "relabellings" not in said
 
 
-def test_families_are_left_out_whole(run: Run, done: Done, tmp_path: Path) -> None:
+def test_families_are_left_out_whole(run: Run, done: Ran, tmp_path: Path) -> None:
     groups = tmp_path / "families.json"
     groups.write_text(json.dumps({"first": [NAMES[0]], "others": []}))
     arguments = ("test", done.out, "--store", done.store, *QUICK, "--texts", "red.txt")
@@ -220,7 +204,7 @@ def test_families_are_left_out_whole(run: Run, done: Done, tmp_path: Path) -> No
     ],
 )
 def test_families_that_are_none_are_wrong_usage(
-    text: str, message: str, run: Run, done: Done, tmp_path: Path
+    text: str, message: str, run: Run, done: Ran, tmp_path: Path
 ) -> None:
     groups = tmp_path / "families.json"
     groups.write_text(text)
@@ -232,7 +216,7 @@ def test_families_that_are_none_are_wrong_usage(
 
 
 def test_families_in_bytes_that_are_not_utf_8_are_wrong_usage(
-    run: Run, done: Done, tmp_path: Path
+    run: Run, done: Ran, tmp_path: Path
 ) -> None:
     (tmp_path / "families.json").write_bytes(b'{"a": ["\xe9"]}')
     status, _, problems = run("test", done.out, "--groups", tmp_path / "families.json")
@@ -253,7 +237,7 @@ def test_what_is_not_there_is_an_error_with_status_1(
     error: str,
     hint: str | None,
     run: Run,
-    done: Done,
+    done: Ran,
     tmp_path: Path,
 ) -> None:
     out = tmp_path / "out"
@@ -265,7 +249,7 @@ def test_what_is_not_there_is_an_error_with_status_1(
     assert not out.exists()
 
 
-def test_a_family_of_an_unknown_model_has_a_near_name(run: Run, done: Done, tmp_path: Path) -> None:
+def test_a_family_of_an_unknown_model_has_a_near_name(run: Run, done: Ran, tmp_path: Path) -> None:
     groups = tmp_path / "families.json"
     groups.write_text('{"some": ["tiny-lama"]}')
     status, _, problems = run("test", done.out, "--groups", groups, "--out", tmp_path / "out")
@@ -275,7 +259,7 @@ def test_a_family_of_an_unknown_model_has_a_near_name(run: Run, done: Done, tmp_
 
 
 def test_a_place_that_cannot_be_written_is_refused_before_the_work(
-    run: Run, done: Done, tmp_path: Path
+    run: Run, done: Ran, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("in the way")
     status, said, problems = run("test", done.out, *QUICK, "--out", tmp_path / "file" / "out")
@@ -347,7 +331,7 @@ def test_other_measures_have_no_verdicts_and_no_tree() -> None:
     assert "Models by similarity" not in "\n".join(lines)
 
 
-def test_a_level_that_is_not_the_default_is_said(done: Done) -> None:
+def test_a_level_that_is_not_the_default_is_said(done: Ran) -> None:
     assessed = made(7, 5)
     other = replace(assessed, options=replace(assessed.options, level=0.9))
     assert "Intervals" not in "\n".join(assessment_lines(other))  # there are none

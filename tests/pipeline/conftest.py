@@ -2,29 +2,12 @@
 
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from isodepth.pipeline.run import run_study
-from isodepth.results import StudyResults
 from isodepth.store import Store
-from isodepth.study import Study
-from tiny_studies import Counts, counting, tiny_study, written_texts
-
-
-@dataclass(frozen=True)
-class Finished:
-    """A study that was run, and what that took."""
-
-    study: Study
-    store: Path
-    out: Path
-    results: StudyResults
-    loads: tuple[str, ...]
-    batches: tuple[str, ...]
-    pairs: tuple[tuple[int, int], ...]
+from tiny_studies import Counts, Ran, counting, ran_study, written_texts
 
 
 @pytest.fixture(autouse=True)
@@ -72,25 +55,20 @@ def finished(
     blue: str,
     green: str,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Finished:
+) -> Ran:
     """Three models (5, 7 and 3 layers) on two text sets and a pair that shares one of them."""
-    base = tmp_path_factory.mktemp("finished")
-    with pytest.MonkeyPatch.context() as patch, counting() as counted:
-        patch.setenv("ISODEPTH_CACHE", str(base / "cache"))
-        study = tiny_study(
-            llama_folder,
-            gemma_folder,
-            gpt2_folder,
-            texts=[red, {"left": red, "right": green, "name": "pair"}, blue],
-            ks=[3, 5],
-        )
-        results = run_study(study, base / "out", store=Store(base / "store"))
-        done = (tuple(counted.loads), tuple(counted.batches), tuple(counted.pairs))
-    return Finished(study, base / "store", base / "out", results, *done)
+    return ran_study(
+        tmp_path_factory.mktemp("finished"),
+        llama_folder,
+        gemma_folder,
+        gpt2_folder,
+        texts=[red, {"left": red, "right": green, "name": "pair"}, blue],
+        ks=[3, 5],
+    )
 
 
 @pytest.fixture
-def copied_store(finished: Finished, tmp_path: Path) -> Store:
+def copied_store(finished: Ran, tmp_path: Path) -> Store:
     """The store of the finished study, to be changed."""
     shutil.copytree(finished.store, tmp_path / "copied")
     return Store(tmp_path / "copied")
@@ -112,17 +90,12 @@ def kept(
     blue: str,
     green: str,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Finished:
+) -> Ran:
     """Two models on three text sets, run once, whose activations are kept."""
-    base = tmp_path_factory.mktemp("kept")
-    with pytest.MonkeyPatch.context() as patch, counting() as counted:
-        patch.setenv("ISODEPTH_CACHE", str(base / "cache"))
-        study = tiny_study(
-            gpt2_folder,
-            llama_folder,
-            texts=[red, blue, green],
-            keep={"activations": True, "neighbors": 7},
-        )
-        results = run_study(study, base / "out", store=Store(base / "store"))
-        done = (tuple(counted.loads), tuple(counted.batches), tuple(counted.pairs))
-    return Finished(study, base / "store", base / "out", results, *done)
+    return ran_study(
+        tmp_path_factory.mktemp("kept"),
+        gpt2_folder,
+        llama_folder,
+        texts=[red, blue, green],
+        keep={"activations": True, "neighbors": 7},
+    )

@@ -4,7 +4,7 @@ import json
 import shutil
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,22 +33,13 @@ from isodepth.results import MatrixKind, StudyResults, TextSetResults
 from isodepth.store import DamagedArtifactWarning, Store
 from isodepth.study import Study
 from published_form import neighbor_lists, written_as_published
-from tiny_studies import HARMS, counting, data_files, flipped, tiny_study
+from tiny_studies import HARMS, Ran, data_files, flipped, ran_study
 
 pytestmark = pytest.mark.usefixtures("no_collections")
 
 QUICK = AssessmentOptions(n_permutations=19, n_resamples=100, seed=7)
 NAMES = ("tiny-llama", "tiny-gemma", "tiny-gpt2")
 KIND = MatrixKind("mutual_knn", 3)
-
-
-@dataclass(frozen=True)
-class Done:
-    """A study that was run with mutual k-NN, and where."""
-
-    out: Path
-    store: Path
-    results: StudyResults
 
 
 @pytest.fixture(scope="module")
@@ -60,32 +51,28 @@ def done(
     blue: str,
     green: str,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Done:
+) -> Ran:
     """Models of 5, 7 and 3 layers on two text sets and a pair; 7 neighbors of each text are kept."""
-    base = tmp_path_factory.mktemp("assessed")
-    with pytest.MonkeyPatch.context() as patch, counting():
-        patch.setenv("ISODEPTH_CACHE", str(base / "cache"))
-        study = tiny_study(
-            llama_folder,
-            gemma_folder,
-            gpt2_folder,
-            texts=[red, {"left": red, "right": green, "name": "pair"}, blue],
-            ks=[3, 5],
-            measures=["mutual_knn", "overlap"],
-        )
-        results = run_study(study, base / "out", store=Store(base / "store"))
-    return Done(base / "out", base / "store", results)
+    return ran_study(
+        tmp_path_factory.mktemp("assessed"),
+        llama_folder,
+        gemma_folder,
+        gpt2_folder,
+        texts=[red, {"left": red, "right": green, "name": "pair"}, blue],
+        ks=[3, 5],
+        measures=["mutual_knn", "overlap"],
+    )
 
 
 @pytest.fixture(scope="module")
-def assessed(done: Done) -> StudyAssessment:
+def assessed(done: Ran) -> StudyAssessment:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ISODEPTH_STORE", str(done.store))
         return assess_study(done.out, ks=[3], options=QUICK)
 
 
 @pytest.fixture
-def store(done: Done, tmp_path: Path) -> Store:
+def store(done: Ran, tmp_path: Path) -> Store:
     """The store of the study, to be changed."""
     return Store(shutil.copytree(done.store, tmp_path / "copied"))
 
@@ -104,7 +91,7 @@ def same(one: TextSetAssessment, other: TextSetAssessment) -> None:
 
 
 def test_every_text_set_is_assessed_from_the_neighbors_in_the_store(
-    assessed: StudyAssessment, done: Done
+    assessed: StudyAssessment, done: Ran
 ) -> None:
     found = by_kind(assessed)
     assert list(found) == [
@@ -133,7 +120,7 @@ def test_another_measure_has_no_verdict_and_that_is_said(assessed: StudyAssessme
     assert not [note for note in one.notes if "are not in" in note or "stored" in note]
 
 
-def test_models_by_name_are_what_assess_pair_gives_of_them(done: Done) -> None:
+def test_models_by_name_are_what_assess_pair_gives_of_them(done: Ran) -> None:
     found = assess_models(
         done.results, "tiny-gemma", "tiny-llama", texts="pair", k=3, store=done.store, options=QUICK
     )
@@ -148,7 +135,7 @@ def test_models_by_name_are_what_assess_pair_gives_of_them(done: Done) -> None:
     assert found.familywise is not None
 
 
-def test_models_of_one_text_set_are_given_in_either_order(done: Done) -> None:
+def test_models_of_one_text_set_are_given_in_either_order(done: Ran) -> None:
     one, other = (
         assess_models(done.out, *names, texts="red.txt", store=done.store, options=QUICK)
         for names in (("tiny-llama", "tiny-gemma"), ("tiny-gemma", "tiny-llama"))
@@ -160,7 +147,7 @@ def test_models_of_one_text_set_are_given_in_either_order(done: Done) -> None:
     assert one.depth_map.left_to_right.nearest.shape == other.depth_map.right_to_left.nearest.shape
 
 
-def test_only_the_chosen_sets_and_ks_are_assessed_each_once(done: Done) -> None:
+def test_only_the_chosen_sets_and_ks_are_assessed_each_once(done: Ran) -> None:
     found = assess_study(
         done.results, texts=["blue.txt", "blue.txt"], ks=[5, 3], store=done.store, options=QUICK
     )
@@ -203,7 +190,7 @@ def made(*ks: int, n_texts: int = 41) -> TextSetResults:
 
 
 def test_without_the_store_matrices_are_assessed_alone_and_it_is_said(
-    assessed: StudyAssessment, done: Done, tmp_path: Path
+    assessed: StudyAssessment, done: Ran, tmp_path: Path
 ) -> None:
     found = by_kind(assess_study(done.out, ks=[3], store=tmp_path / "empty", options=QUICK))
     for name in ("red.txt", "pair"):
@@ -219,7 +206,7 @@ def test_without_the_store_matrices_are_assessed_alone_and_it_is_said(
             assert pair.profile["mean"].low is None
 
 
-def test_one_model_whose_neighbors_are_gone_is_named(done: Done, store: Store) -> None:
+def test_one_model_whose_neighbors_are_gone_is_named(done: Ran, store: Store) -> None:
     (reading,) = [
         one for one in done.results["red.txt"].description["readings"] if one["label"] == "tiny-gemma"
     ]
@@ -246,7 +233,7 @@ def test_one_model_whose_neighbors_are_gone_is_named(done: Done, store: Store) -
 
 @pytest.mark.parametrize("harm", HARMS)
 def test_damaged_neighbors_are_warned_of_and_as_if_they_were_not_there(
-    harm: str, done: Done, store: Store
+    harm: str, done: Ran, store: Store
 ) -> None:
     (reading,) = [
         one for one in done.results["blue.txt"].description["readings"] if one["label"] == "tiny-gpt2"
@@ -266,7 +253,7 @@ def test_damaged_neighbors_are_warned_of_and_as_if_they_were_not_there(
     assert one.pairs[0].decision is not None
 
 
-def test_lists_of_no_more_than_k_are_noted(done: Done, store: Store) -> None:
+def test_lists_of_no_more_than_k_are_noted(done: Ran, store: Store) -> None:
     """As when a study was run with as few neighbors as it compares."""
     found = assess_study(done.results, texts=["red.txt"], ks=[5], store=store, options=QUICK)
     assert not [note for note in found.sets[0].notes if "wider than need be" in note]
@@ -284,7 +271,7 @@ def test_lists_of_no_more_than_k_are_noted(done: Done, store: Store) -> None:
     assert note.startswith("no more than k = 5 neighbors are stored")
 
 
-def test_of_several_lists_the_shortest_that_is_long_enough_is_read(done: Done, store: Store) -> None:
+def test_of_several_lists_the_shortest_that_is_long_enough_is_read(done: Ran, store: Store) -> None:
     def lengths(k: int) -> set[int]:
         kind = MatrixKind("mutual_knn", k)
         left, _ = matrix_neighbors(done.results["red.txt"], kind, store)
@@ -301,7 +288,7 @@ def test_of_several_lists_the_shortest_that_is_long_enough_is_read(done: Done, s
     assert lengths(5) == {7}
 
 
-def test_copies_of_texts_are_noted(done: Done, tmp_path: Path) -> None:
+def test_copies_of_texts_are_noted(done: Ran, tmp_path: Path) -> None:
     results = done.results["red.txt"]
     described = dict(results.description) | {"texts": {"name": "red.txt", "n_duplicates": 1234}}
     copies = replace(results, description=described)
@@ -373,7 +360,7 @@ def refused(kind: type[Exception], work: Callable[[], Any]) -> Any:
     return raised.value
 
 
-def test_unknown_text_sets_have_near_names(done: Done) -> None:
+def test_unknown_text_sets_have_near_names(done: Ran) -> None:
     error = refused(UnknownNameError, lambda: assess_study(done.out, texts=["rad.txt"]))
     assert "has no results on 'rad.txt'; it has red.txt, pair, blue.txt" in str(error)
     assert error.hint is not None
@@ -383,7 +370,7 @@ def test_unknown_text_sets_have_near_names(done: Done) -> None:
     assert "red.txt" in error.hint
 
 
-def test_unknown_models_have_near_names(done: Done) -> None:
+def test_unknown_models_have_near_names(done: Ran) -> None:
     error = refused(
         UnknownNameError, lambda: assess_models(done.out, "tiny-lama", "tiny-gemma", texts="pair")
     )
@@ -392,7 +379,7 @@ def test_unknown_models_have_near_names(done: Done) -> None:
     assert "tiny-llama" in error.hint
 
 
-def test_a_number_of_neighbors_that_no_matrix_has_is_named(done: Done) -> None:
+def test_a_number_of_neighbors_that_no_matrix_has_is_named(done: Ran) -> None:
     name = done.results.name
     error = refused(ParameterError, lambda: assess_study(done.results, ks=[3, 7, 11]))
     assert str(error) == f"no matrix of {name} has k = 7, 11; there are k = 3, 5"
@@ -400,13 +387,13 @@ def test_a_number_of_neighbors_that_no_matrix_has_is_named(done: Done) -> None:
     assert str(error) == "no matrix of pair has k = 7; there are k = 3, 5"
 
 
-def test_of_several_text_sets_one_must_be_named(done: Done) -> None:
+def test_of_several_text_sets_one_must_be_named(done: Ran) -> None:
     error = refused(ParameterError, lambda: assess_models(done.out, *NAMES[:2]))
     assert "has results on several text sets: red.txt, pair, blue.txt" in str(error)
     assert error.hint == "choose one with --texts."
 
 
-def test_a_family_may_name_models_that_were_left_out(done: Done, tmp_path: Path) -> None:
+def test_a_family_may_name_models_that_were_left_out(done: Ran, tmp_path: Path) -> None:
     groups = {"a": [NAMES[0], NAMES[1]], "b": [NAMES[2]]}
     kept = done.results.without([NAMES[0]])
     found = by_kind(
@@ -415,7 +402,7 @@ def test_a_family_may_name_models_that_were_left_out(done: Done, tmp_path: Path)
     assert set(found.matrices.left) == set(NAMES[1:])
 
 
-def test_families_are_checked_and_reach_the_zoo(done: Done, tmp_path: Path) -> None:
+def test_families_are_checked_and_reach_the_zoo(done: Ran, tmp_path: Path) -> None:
     def assess(groups: dict[str, list[str]]) -> StudyAssessment:
         return assess_study(
             done.results, texts=["red.txt"], ks=[3], groups=groups, store=tmp_path, options=QUICK

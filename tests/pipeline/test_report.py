@@ -1,6 +1,5 @@
 """From results to the page: with the store, without it, and with statistics that were made before."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -9,26 +8,14 @@ from isodepth.assessment import AssessmentOptions
 from isodepth.comparison import Comparison
 from isodepth.errors import ParameterError, StoreError, UnknownNameError
 from isodepth.pipeline import assess_study, compare, write_report
-from isodepth.pipeline.run import run_study
 from isodepth.report.packing import unpacked
-from isodepth.results import StudyResults
-from isodepth.store import Store
 from isodepth.texts import load_texts
-from tiny_studies import counting, tiny_study
+from tiny_studies import Ran, ran_study
 from written_pages import payload_in
 
 pytestmark = pytest.mark.usefixtures("no_collections")
 
 QUICK = AssessmentOptions(n_permutations=19, n_resamples=100, seed=7)
-
-
-@dataclass(frozen=True)
-class Done:
-    """A study that was run with mutual k-NN, and where."""
-
-    out: Path
-    store: Path
-    results: StudyResults
 
 
 @pytest.fixture(scope="module")
@@ -38,23 +25,19 @@ def done(
     red: str,
     green: str,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Done:
+) -> Ran:
     """Models of 5 and 3 layers on a text set and a pair."""
-    base = tmp_path_factory.mktemp("reported")
-    with pytest.MonkeyPatch.context() as patch, counting():
-        patch.setenv("ISODEPTH_CACHE", str(base / "cache"))
-        study = tiny_study(
-            llama_folder,
-            gpt2_folder,
-            texts=[red, {"left": red, "right": green, "name": "pair"}],
-            ks=[3, 5],
-            measures=["mutual_knn"],
-        )
-        results = run_study(study, base / "out", store=Store(base / "store"))
-    return Done(base / "out", base / "store", results)
+    return ran_study(
+        tmp_path_factory.mktemp("reported"),
+        llama_folder,
+        gpt2_folder,
+        texts=[red, {"left": red, "right": green, "name": "pair"}],
+        ks=[3, 5],
+        measures=["mutual_knn"],
+    )
 
 
-def test_a_report_of_results_has_all_of_their_evidence(done: Done, tmp_path: Path) -> None:
+def test_a_report_of_results_has_all_of_their_evidence(done: Ran, tmp_path: Path) -> None:
     report = write_report(done.out, tmp_path / "report.html", store=done.store, options=QUICK)
     assert report.path == tmp_path / "report.html"
     assert report.size_bytes == report.path.stat().st_size
@@ -68,7 +51,7 @@ def test_a_report_of_results_has_all_of_their_evidence(done: Done, tmp_path: Pat
     assert any(row[0] == "model: tiny-gpt2" for row in payload["provenance"])
 
 
-def test_without_the_store_it_is_of_the_matrices_alone(done: Done, tmp_path: Path) -> None:
+def test_without_the_store_it_is_of_the_matrices_alone(done: Ran, tmp_path: Path) -> None:
     report = write_report(
         done.results,
         tmp_path / "report.html",
@@ -85,7 +68,7 @@ def test_without_the_store_it_is_of_the_matrices_alone(done: Done, tmp_path: Pat
 
 
 def test_statistics_that_were_made_before_are_not_made_again(
-    done: Done, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    done: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assessed = assess_study(done.results, store=done.store, texts=["pair"], options=QUICK)
     monkeypatch.setattr("isodepth.pipeline.report.assess_study", None)
@@ -96,7 +79,7 @@ def test_statistics_that_were_made_before_are_not_made_again(
     assert (one["name"], one["explain"]) == ("pair", None)
 
 
-def test_models_can_be_left_out(done: Done, tmp_path: Path) -> None:
+def test_models_can_be_left_out(done: Ran, tmp_path: Path) -> None:
     report = write_report(
         done.results, tmp_path / "report.html", without=["tiny-gpt2"], store=done.store, options=QUICK
     )
@@ -107,7 +90,7 @@ def test_models_can_be_left_out(done: Done, tmp_path: Path) -> None:
 
 
 def test_a_place_that_cannot_be_written_is_refused_before_the_work(
-    done: Done, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    done: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("isodepth.pipeline.report.assess_study", None)
     (tmp_path / "file").write_text("no folder")
@@ -116,7 +99,7 @@ def test_a_place_that_cannot_be_written_is_refused_before_the_work(
 
 
 def test_models_that_cannot_be_explained_are_refused_before_the_work(
-    done: Done, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    done: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("isodepth.pipeline.report.assess_study", None)
     for explain, error, words in (
