@@ -138,6 +138,9 @@ def test_what_was_measured_is_said(zoo: AffinityMatrices, parallel: AffinityMatr
     assert "mutual 7-NN similarity, 1,013 texts of some texts, chance 0.00692" in said
     said = " ".join(array_figure(parallel).texts[0].get_text().split())
     assert "Layers of 3 models (left, rows) and 2 models (right, columns), in true proportions" in said
+    figure = array_figure(parallel, left_texts="English", right_texts="German")
+    said = " ".join(figure.texts[0].get_text().split())
+    assert "Layers of 3 models reading English (left, rows) and 2 models reading German (right," in said
 
 
 def test_chance_is_marked_on_the_scale(zoo: AffinityMatrices):

@@ -186,6 +186,14 @@ def test_parallel_texts_say_what_either_model_read(full: list[AtlasFigure]) -> N
     assert re.search("reading English ×.* reading German", words_of(first.draw()))
 
 
+def test_arrays_say_which_side_read_which_of_parallel_texts(full: list[AtlasFigure]) -> None:
+    folder = file_stem("en x de")
+    for name in ("array", "array-equal"):
+        said = " ".join(words_of(drawn(full, f"{folder}/{name}")).split())
+        assert "reading English (left, rows)" in said
+        assert "reading German (right, columns)" in said
+
+
 def test_every_figure_of_two_models_says_which_of_them_read_which_of_parallel_texts(
     full: list[AtlasFigure],
 ) -> None:

@@ -15,9 +15,7 @@ Memory: a copy of the values drawn; 8 bytes a pair of layers.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
-from itertools import groupby, pairwise
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float64
@@ -26,24 +24,19 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.text import Text
 
 from isodepth.affinity import AffinityMatrices
 from isodepth.errors import ParameterError, UnknownNameError, counted, listed, nearest_names
 from isodepth.figures.affinity import highest_of
+from isodepth.figures.array_sides import ArraySide, array_side, name_side
 from isodepth.figures.captions import lines_of
 from isodepth.figures.saving import RESOLUTION
 from isodepth.figures.theme import (
     COLOR_MAP,
-    INK,
-    MUTED,
     OUTLINE,
-    beside_axis,
     draw_outline,
     draw_scale,
     one_line,
-    reach,
     refuse_empty_scale,
     scale_text,
     similarity_name,
@@ -55,28 +48,6 @@ from isodepth.statistics import generalized_diagonal
 SEPARATOR = "#b8b8b8"
 LONGEST_SIDE = 16.0
 """Inches that an array grows to for the sake of its names; only very many layers make it larger."""
-LONGEST_NAME = 60
-"""Characters of a name beside an array."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Side:
-    """The models along one side of an array, in the order drawn.
-
-    `edges` are where models begin and end on the axis, in layers, or in models where all are equal;
-    `families` names with the first model and the one after the last, a group whose models do not stand
-    together several times.
-    """
-
-    labels: tuple[str, ...]
-    n_layers: tuple[int, ...]
-    edges: Float64[np.ndarray, " _"]
-    families: tuple[tuple[str, int, int], ...]
-
-    @property
-    def length(self) -> float:
-        """How long the axis is, in layers or in models."""
-        return float(self.edges[-1])
 
 
 @themed
@@ -88,6 +59,8 @@ def array_figure(
     groups: Mapping[str, Sequence[str]] | None = None,
     highest: float | None = None,
     diagonals: bool = False,
+    left_texts: str | None = None,
+    right_texts: str | None = None,
 ) -> Figure:
     """Return the figure of the matrices of all pairs of models.
 
@@ -107,6 +80,8 @@ def array_figure(
         that what a model shares with itself does not darken the rest. The paper's is 1.
     diagonals : bool
         Whether the generalized diagonal of each pair is outlined.
+    left_texts, right_texts : str, optional
+        What the left and the right models read, where that differs: "English" and "German".
 
     Returns
     -------
@@ -129,8 +104,8 @@ def array_figure(
     for side, labels in (("left", chosen.left), ("right", chosen.right)):
         if not labels:
             raise ParameterError(f"an array needs a {side} model; order names none of the {side} ones")
-    rows = _side(chosen.left, chosen.left_layers, groups or {}, equal=equal)
-    columns = _side(chosen.right, chosen.right_layers, groups or {}, equal=equal)
+    rows = array_side(chosen.left, chosen.left_layers, groups or {}, equal=equal)
+    columns = array_side(chosen.right, chosen.right_layers, groups or {}, equal=equal)
     values = chosen.values
     between = [
         values[row, column]
@@ -150,7 +125,7 @@ def array_figure(
         _draw_diagonals(axes, rows, columns, equal=equal)
     _draw_separators(axes, rows, columns)
     facts = [
-        f"Layers of {_models(chosen)}, "
+        f"Layers of {_models(chosen, left_texts, right_texts)}, "
         + ("each pair stretched to the same square" if equal else "in true proportions"),
         f"{one_line(stated(chosen))}; in parentheses: number of layers",
     ]
@@ -187,30 +162,7 @@ def _labels(
     return tuple(dict.fromkeys((*grouped, *known))) if order is None else tuple(order)
 
 
-def _side(
-    labels: tuple[str, ...],
-    n_layers: tuple[int, ...],
-    groups: Mapping[str, Sequence[str]],
-    *,
-    equal: bool,
-) -> _Side:
-    """Return the models of a side, with the families that stand together."""
-    family_of = {label: family for family, members in groups.items() for label in members}
-    families, first = [], 0
-    for family, members in groupby(map(family_of.get, labels)):
-        after = first + len(list(members))
-        if family is not None:
-            families.append((family, first, after))
-        first = after
-    return _Side(
-        labels=labels,
-        n_layers=n_layers,
-        edges=np.cumsum([0, *([1] * len(labels) if equal else n_layers)], dtype=np.float64),
-        families=tuple(families),
-    )
-
-
-def _spans(side: _Side) -> list[slice]:
+def _spans(side: ArraySide) -> list[slice]:
     """Return where each model's layers stand among those drawn."""
     ends = np.cumsum([0, *side.n_layers]).tolist()
     return [slice(start, stop) for start, stop in pairwise(ends)]
@@ -219,8 +171,8 @@ def _spans(side: _Side) -> list[slice]:
 def _draw_cells(
     axes: Axes,
     values: Float64[np.ndarray, "rows columns"],
-    rows: _Side,
-    columns: _Side,
+    rows: ArraySide,
+    columns: ArraySide,
     *,
     high: float,
     equal: bool,
@@ -248,7 +200,7 @@ def _draw_cells(
     axes.set_ylim(0, rows.length)
 
 
-def _draw_separators(axes: Axes, rows: _Side, columns: _Side) -> None:
+def _draw_separators(axes: Axes, rows: ArraySide, columns: ArraySide) -> None:
     """Draw a line between models, a wider one around families."""
     for spine in axes.spines.values():
         spine.set_visible(True)
@@ -264,7 +216,7 @@ def _draw_separators(axes: Axes, rows: _Side, columns: _Side) -> None:
             )
 
 
-def _draw_diagonals(axes: Axes, rows: _Side, columns: _Side, *, equal: bool) -> None:
+def _draw_diagonals(axes: Axes, rows: ArraySide, columns: ArraySide, *, equal: bool) -> None:
     """Outline the generalized diagonal of each pair."""
     for i, n_left in enumerate(rows.n_layers):
         for j, n_right in enumerate(columns.n_layers):
@@ -277,8 +229,8 @@ def _draw_diagonals(axes: Axes, rows: _Side, columns: _Side, *, equal: bool) -> 
 def _lay_out(
     figure: Figure,
     axes: Axes,
-    rows: _Side,
-    columns: _Side,
+    rows: ArraySide,
+    columns: ArraySide,
     unit: float,
     facts: Sequence[str],
     *,
@@ -290,8 +242,8 @@ def _lay_out(
     """
     width, height = columns.length * unit, rows.length * unit
     figure.set_size_inches(width, height)
-    below = _name_side(axes, columns, unit, height, along="x", equal=equal)
-    left = _name_side(axes, rows, unit, width, along="y", equal=equal)
+    below = name_side(axes, columns, unit, height, along="x", equal=equal)
+    left = name_side(axes, rows, unit, width, along="y", equal=equal)
     right, size = 1.0, 8.0
     room = left + width + right - 0.1
     text = "\n".join(line for fact in facts for line in lines_of(fact, room, size=size))
@@ -310,14 +262,19 @@ def _lay_out(
     return figure.add_axes(place, label="scale")
 
 
-def _models(matrices: AffinityMatrices) -> str:
+def _models(matrices: AffinityMatrices, left_texts: str | None, right_texts: str | None) -> str:
+    """Return how many models are on either side, and what they read if they read different texts."""
     if matrices.is_symmetric:
         return counted(len(matrices.left), "model")
-    left, right = (counted(len(labels), "model") for labels in (matrices.left, matrices.right))
-    return f"{left} (left, rows) and {right} (right, columns)"
+    sides = (("left, rows", matrices.left, left_texts), ("right, columns", matrices.right, right_texts))
+    told = []
+    for side, labels, texts in sides:
+        reading = "" if texts is None else f" reading {one_line(texts)}"
+        told.append(f"{counted(len(labels), 'model')}{reading} ({side})")
+    return " and ".join(told)
 
 
-def _unit_inches(rows: _Side, columns: _Side, *, equal: bool) -> float:
+def _unit_inches(rows: ArraySide, columns: ArraySide, *, equal: bool) -> float:
     """Return inches of one layer, or of one model where all are equal: a whole number of dots."""
     longest = max(rows.length, columns.length)
     shortest = min(float(np.diff(side.edges).min()) for side in (rows, columns))
@@ -328,71 +285,3 @@ def _unit_inches(rows: _Side, columns: _Side, *, equal: bool) -> float:
     )
     dots = min(wanted, LONGEST_SIDE / longest) * RESOLUTION
     return max(1, round(dots)) / RESOLUTION
-
-
-def _name_side(
-    axes: Axes, side: _Side, unit: float, across: float, *, along: str, equal: bool
-) -> float:
-    """Write layer numbers, names and families beside the array; return the inches that they take.
-
-    `across` are the array's inches on the other side.
-    """
-    points = unit * 72
-    write = partial(beside_axis, axes, along=along)
-    numbers = _number_layers(axes, side, points, along=along, equal=equal)
-    outward = 9.0 + reach(numbers, along=along)
-    size = float(np.clip(0.75 * np.diff(side.edges).min() * points, 4.0, 8.0))
-    names = [
-        write(f"{_short(label)} ({n_layers})", center, outward, size=size)
-        for label, n_layers, center in zip(
-            side.labels, side.n_layers, (side.edges[:-1] + side.edges[1:]) / 2, strict=True
-        )
-    ]
-    outward += reach(names, along=along) + 5
-    place = -outward / 72 / across
-    transform = axes.get_yaxis_transform() if along == "y" else axes.get_xaxis_transform()
-    families = []
-    for family, first, after in side.families:
-        gap = 1.5 / points  # brackets of neighbors do not touch
-        ends = (side.edges[first] + gap, side.edges[after] - gap)
-        x, y = ((place, place), ends) if along == "y" else (ends, (place, place))
-        bracket = Line2D(x, y, color=INK, linewidth=1.2, label="family", transform=transform)
-        bracket.set_clip_on(False)
-        axes.add_artist(bracket)
-        families.append(write(_short(family), sum(ends) / 2, outward + 4, size=min(size + 1, 8.0)))
-    outward += reach(families, along=along) + 8 * bool(families)
-    return (outward + 4) / 72
-
-
-def _short(name: str) -> str:
-    """Return a name on one line, without the middle of a long one, which would dwarf the array."""
-    line = one_line(name)
-    if len(line) <= LONGEST_NAME:
-        return line
-    end = LONGEST_NAME // 3
-    return f"{line[: LONGEST_NAME - end - 1]}…{line[-end:]}"
-
-
-def _number_layers(axes: Axes, side: _Side, points: float, *, along: str, equal: bool) -> list[Text]:
-    """Write layer numbers where there is room: round ones in true proportions, else first and last."""
-    axis = axes.yaxis if along == "y" else axes.xaxis
-    axis.set_tick_params(length=2, width=0.5, color=MUTED)
-    starts = list(zip(side.n_layers, side.edges[:-1].tolist(), strict=True))
-    if equal:
-        axis.set_ticks(side.edges.tolist(), labels=[])
-        size, margin = float(np.clip(points / 8, 4, 7)), 1 / points
-        ends = [(1, start + margin, "first") for _, start in starts]
-        ends += [(last, start + 1 - margin, "last") for last, start in starts if last > 1]
-    else:
-        size = float(np.clip(points * 6, 4.5, 7))
-        step = next((s for s in (1, 2, 5, 10, 20, 50, 100) if s * points >= 1.5 * size), 1000)
-        ends = [
-            (layer, start + layer - 0.5, "center")
-            for n_layers, start in starts
-            for layer in range(step, n_layers + 1, step)
-        ]
-        axis.set_ticks([place for _, place, _ in ends], labels=[])
-    return [
-        beside_axis(axes, str(layer), place, 4.0, along=along, size=size, end=end)
-        for layer, place, end in ends
-    ]

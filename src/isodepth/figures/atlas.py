@@ -24,7 +24,13 @@ from isodepth.figures.chance import null_density_figure
 from isodepth.figures.confounds import confound_figure
 from isodepth.figures.contrast import contrast_figure
 from isodepth.figures.entries import AtlasFigure, file_stem, pair_stem
-from isodepth.figures.featured import copies_of_models, featured_pairs, is_random, is_tuned_from
+from isodepth.figures.featured import (
+    copies_of_models,
+    featured_pairs,
+    is_random,
+    is_tuned_from,
+    texts_read,
+)
 from isodepth.figures.matches import match_depth_figure, match_similarity_figure
 from isodepth.figures.pair_atlas import pair_atlas
 from isodepth.figures.panels import panels_figure, text_sets_figure
@@ -72,7 +78,7 @@ def study_atlas(
     atlas: list[AtlasFigure] = []
     for one in assessed.sets:
         folder = file_stem(one.name) + _kind_folder(kinds[one.kind])
-        atlas.extend(_of_all_pairs(one, folder, groups))
+        atlas.extend(_of_all_pairs(one, folder, groups, texts_read(results[one.name])))
         atlas.extend(_of_some_pairs(one, folder, chosen, has_random_texts=is_random(results[one.name])))
         found = (evidence or {}).get(evidence_key(one.name, one.kind))
         for pair in _those(one, chosen):
@@ -105,7 +111,10 @@ def _kind_folder(words: Sequence[str]) -> str:
 
 
 def _of_all_pairs(
-    one: TextSetAssessment, folder: str, groups: Mapping[str, Sequence[str]] | None
+    one: TextSetAssessment,
+    folder: str,
+    groups: Mapping[str, Sequence[str]] | None,
+    read: tuple[str | None, str | None],
 ) -> Iterator[AtlasFigure]:
     """Yield the figures of all pairs of one text set."""
     if not one.pairs:
@@ -117,8 +126,10 @@ def _of_all_pairs(
         for family, labels in (groups or {}).items()
         if (here := [label for label in labels if label in known])
     }
-    arrange: dict[str, Any] = {"groups": families} if families else {}
-    if one.tree is not None and not families:
+    arrange: dict[str, Any] = {"left_texts": read[0], "right_texts": read[1]}
+    if families:
+        arrange["groups"] = families
+    elif one.tree is not None:
         arrange["order"] = one.tree.order
     of = partial(AtlasFigure, section=f"All pairs of models on {one.name}: {one.kind}")
     yield of(

@@ -127,6 +127,12 @@ def is_random(found: TextSetResults) -> bool:
     return provenance.get("source") == "generated" or named is not None
 
 
+def texts_read(found: TextSetResults) -> tuple[str | None, str | None]:
+    """Return the names of what the left and the right models read, where they are known."""
+    left, right = (found.description.get(side) or {} for side in ("texts", "right_texts"))
+    return left.get("name"), right.get("name")
+
+
 def copies_of_models(
     matrices: AffinityMatrices,
 ) -> dict[str, tuple[list[AffinityMatrix], list[AffinityMatrix]]]:
