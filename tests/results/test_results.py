@@ -113,6 +113,15 @@ def rewritten(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
 # ------------------------------------------------------------------------------------- round trip
 
 
+def test_what_each_side_read_is_told_as_far_as_it_is_known() -> None:
+    bare, named = text_set("news"), {"name": "English", "digest": "0123"}
+    assert (bare.sides, bare.texts_read) == (({}, {}), (None, None))
+    one = replace(bare, description={"texts": named, "right_texts": None})
+    assert (one.sides, one.texts_read) == ((named, {}), ("English", None))
+    two = replace(bare, description={"texts": {"digest": "89"}, "right_texts": named})
+    assert (two.sides, two.texts_read) == (({"digest": "89"}, named), (None, "English"))
+
+
 def test_what_is_written_is_read_back(written: Path) -> None:
     results = study_results("news", "pair")
     read = load_results(written)

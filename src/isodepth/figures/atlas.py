@@ -24,13 +24,7 @@ from isodepth.figures.chance import null_density_figure
 from isodepth.figures.confounds import confound_figure
 from isodepth.figures.contrast import contrast_figure
 from isodepth.figures.entries import AtlasFigure, file_stem, pair_stem
-from isodepth.figures.featured import (
-    copies_of_models,
-    featured_pairs,
-    is_random,
-    is_tuned_from,
-    texts_read,
-)
+from isodepth.figures.featured import copies_of_models, featured_pairs, is_random, is_tuned_from
 from isodepth.figures.matches import match_depth_figure, match_similarity_figure
 from isodepth.figures.pair_atlas import pair_atlas
 from isodepth.figures.panels import panels_figure, text_sets_figure
@@ -78,7 +72,7 @@ def study_atlas(
     atlas: list[AtlasFigure] = []
     for one in assessed.sets:
         folder = file_stem(one.name) + _kind_folder(kinds[one.kind])
-        atlas.extend(_of_all_pairs(one, folder, groups, texts_read(results[one.name])))
+        atlas.extend(_of_all_pairs(one, folder, groups, results[one.name].texts_read))
         atlas.extend(_of_some_pairs(one, folder, chosen, has_random_texts=is_random(results[one.name])))
         found = (evidence or {}).get(evidence_key(one.name, one.kind))
         for pair in _those(one, chosen):

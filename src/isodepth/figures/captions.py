@@ -16,6 +16,8 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 
 from matplotlib import font_manager
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font
 
@@ -46,6 +48,20 @@ def caption(figure: Figure, title: str, notes: Sequence[str]) -> None:
     figure.set_figheight(figure.get_figheight() + points / 72)
     figure.suptitle("\n".join(above), x=left, ha="left", fontsize=TITLE_SIZE, color=INK)
     figure.supxlabel("\n".join(below), x=left, ha="left", fontsize=NOTE_SIZE, color=MUTED)
+
+
+def legend_beside(
+    axes: Axes, handles: Sequence[Artist], labels: Sequence[str], width: float, *, spacing: float = 0.5
+) -> None:
+    """Write a legend to the right of axes, its labels broken into lines of at most `width` inches."""
+    axes.legend(
+        handles,
+        ["\n".join(lines_of(label, width, size=8.0)) for label in labels],
+        loc="upper left",
+        bbox_to_anchor=(1.02, 1),
+        borderaxespad=0,
+        labelspacing=spacing,
+    )
 
 
 def shown_text(text: str) -> str:

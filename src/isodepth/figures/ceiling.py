@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 from isodepth.affinity import AffinityMatrix
 from isodepth.errors import DigestMismatchError, ParameterError, listed
-from isodepth.figures.captions import caption, lines_of
+from isodepth.figures.captions import caption, legend_beside
 from isodepth.figures.theme import (
     INK,
     MARKERS,
@@ -125,14 +125,7 @@ def noise_ceiling_figure(
     # 1 is what a layer has with itself, whatever is drawn
     axes.set_ylim(min(0.0, *(float(line.min()) for line in drawn)), max(1.02, axes.get_ylim()[1]))
     handles, labels = axes.get_legend_handles_labels()
-    axes.legend(
-        handles,
-        ["\n".join(lines_of(label, LEGEND_WIDTH, size=8.0)) for label in labels],
-        loc="upper left",
-        bbox_to_anchor=(1.02, 1),
-        borderaxespad=0,
-        labelspacing=0.7,
-    )
+    legend_beside(axes, handles, labels, LEGEND_WIDTH, spacing=0.7)
     caption(
         figure,
         f"{model} against itself and against others",

@@ -122,15 +122,9 @@ def _bare(label: str) -> str:
 
 def is_random(found: TextSetResults) -> bool:
     """Return whether a text set is of random strings, by where it came from or by its name."""
-    provenance = (found.description.get("texts") or {}).get("provenance") or {}
+    provenance = found.sides[0].get("provenance") or {}
     named = re.search(r"random[-_ ]?strings", found.name, re.IGNORECASE)
     return provenance.get("source") == "generated" or named is not None
-
-
-def texts_read(found: TextSetResults) -> tuple[str | None, str | None]:
-    """Return the names of what the left and the right models read, where they are known."""
-    left, right = (found.description.get(side) or {} for side in ("texts", "right_texts"))
-    return left.get("name"), right.get("name")
 
 
 def copies_of_models(

@@ -21,7 +21,7 @@ from matplotlib.lines import Line2D
 
 from isodepth.affinity import AffinityMatrices
 from isodepth.errors import ParameterError, UnknownNameError, counted, listed, nearest_names
-from isodepth.figures.captions import caption, lines_of
+from isodepth.figures.captions import caption, legend_beside
 from isodepth.figures.theme import (
     BLUE,
     INK,
@@ -287,14 +287,7 @@ def _finish(
         Line2D([], [], color=MUTED, linewidth=0.9) if isinstance(handle, LineCollection) else handle
         for handle in handles  # as faint as in the figure it would not be seen
     ]
-    axes.legend(
-        handles,
-        ["\n".join(lines_of(label, LEGEND_WIDTH, size=8.0)) for label in labels],
-        loc="upper left",
-        bbox_to_anchor=(1.02, 1),
-        borderaxespad=0,
-        labelspacing=0.7,
-    )
+    legend_beside(axes, handles, labels, LEGEND_WIDTH, spacing=0.7)
     models = len({*matrices.left, *matrices.right})
     pairs = f"{counted(len(lines), 'ordered pair')} of {counted(models, 'model')}"
     notes = [f"{pairs}; {stated(matrices)}."]

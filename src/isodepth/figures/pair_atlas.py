@@ -18,7 +18,7 @@ from isodepth.figures.affinity import affinity_figure
 from isodepth.figures.chance import calibrated_figure, z_figure
 from isodepth.figures.correspondence import depth_map_figure
 from isodepth.figures.entries import AtlasFigure, pair_stem
-from isodepth.figures.featured import is_random, is_tuned_from, texts_read
+from isodepth.figures.featured import is_random, is_tuned_from
 from isodepth.figures.panels import k_sweep_figure, parallel_figure, with_readings
 from isodepth.figures.profile import profile_figure
 from isodepth.figures.schematic import schematic_figure
@@ -54,7 +54,7 @@ def pair_atlas(
     place = f"{folder}/{pair_stem(matrix.left, matrix.right)}"
     of = partial(AtlasFigure, section=f"{matrix.left} x {matrix.right} on {one.name}: {one.kind}")
     is_parallel = not one.matrices.is_symmetric
-    read = texts_read(found)
+    read = found.texts_read
     named = with_readings(matrix, *read) if is_parallel else matrix
     yield of(
         name=f"{place}/matrix",

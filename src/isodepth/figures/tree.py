@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 
 from isodepth.affinity import AffinityMatrices
 from isodepth.errors import ParameterError, UnknownNameError, listed, nearest_names
-from isodepth.figures.captions import caption, lines_of, text_width
+from isodepth.figures.captions import caption, legend_beside, lines_of, text_width
 from isodepth.figures.theme import INK, MARKERS, SERIES, new_figure, one_line, stated, themed
 from isodepth.statistics import LINKAGES, ModelTree
 
@@ -148,13 +148,7 @@ def _mark_groups(
             clip_on=False,
             zorder=3,
         )
-    axes.legend(
-        handles,
-        ["\n".join(lines_of(group, LEGEND_WIDTH, size=8.0)) for group in groups],
-        loc="upper left",
-        bbox_to_anchor=(1.02, 1),
-        borderaxespad=0,
-    )
+    legend_beside(axes, handles, groups, LEGEND_WIDTH)
 
 
 def _said(tree: ModelTree, matrices: AffinityMatrices | None) -> list[str]:

@@ -273,8 +273,7 @@ def _assessed(
 def _notes(found: TextSetResults) -> list[str]:
     """Return what to mind of the texts."""
     notes = []
-    for side in ("texts", "right_texts"):
-        described = found.description.get(side) or {}
+    for described in found.sides:
         n_copies = int(described.get("n_duplicates") or 0)
         if n_copies:
             notes.append(

@@ -126,14 +126,11 @@ def _evidence(
     left, right = matrix_neighbors(found, kind, store, all_stored=True)
     texts, notes = texts_of(), []
     sides: list[TextSet | None] = []
-    for side, digest in (
-        ("texts", matrices.texts_digest),
-        ("right_texts", matrices.right_texts_digest),
-    ):
+    read = (matrices.texts_digest, matrices.right_texts_digest)
+    for said, digest in zip(found.sides, read, strict=True):
         one = None if digest is None else texts.get(digest)
         if isinstance(one, str):
-            name = (found.description.get(side) or {}).get("name", found.name)
-            notes.append(f"the texts of {name} are not at hand: {one}")
+            notes.append(f"the texts of {said.get('name', found.name)} are not at hand: {one}")
         sides.append(one if isinstance(one, TextSet) else None)
     if matrices.right_texts_digest is not None and None in sides:
         sides = [None, None]  # one side's texts beside the other side's numbers would mislead
@@ -148,11 +145,7 @@ def _evidence(
 
 def _texts(results: StudyResults, found: TextSetResults, store: Store, folder: Path) -> Texts:
     """Return by digest what a set's models read, or why it is not at hand."""
-    digests = [
-        str(said["digest"])
-        for side in ("texts", "right_texts")
-        if (said := found.description.get(side)) and said.get("digest")
-    ]
+    digests = [str(said["digest"]) for said in found.sides if said.get("digest")]
     texts: dict[str, TextSet | str] = {}
     for digest in digests:
         imported = imported_texts(store, digest)

@@ -150,8 +150,8 @@ def _described(
     order = _places(one.tree, matrices)
     return {
         "name": one.name,
-        "left_name": (of_set.description.get("texts") or {}).get("name"),
-        "right_name": (of_set.description.get("right_texts") or {}).get("name"),
+        "left_name": of_set.texts_read[0],
+        "right_name": of_set.texts_read[1],
         "n_texts": matrices.n_texts,
         "measure": kind.measure,
         "measure_name": MEASURE_NAMES.get(kind.measure, kind.measure),

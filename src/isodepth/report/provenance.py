@@ -136,12 +136,10 @@ def provenance(sets: Sequence[TextSetAssessment], results: StudyResults) -> list
     """
     rows: list[list[str]] = [["results", results.name]]
     for name in dict.fromkeys(one.name for one in sets):
-        described = results[name].description
-        for side in ("texts", "right_texts"):
-            said = described.get(side)
-            if said:
-                rows.append([f"texts: {said.get('name', name)}", _texts_said(said)])
-        rows += [[f"imported: {name}", _joined(one)] for one in described.get("imported", ())]
+        found = results[name]
+        for said in filter(None, found.sides):
+            rows.append([f"texts: {said.get('name', name)}", _texts_said(said)])
+        rows += [[f"imported: {name}", _joined(one)] for one in found.description.get("imported", ())]
     rows += [[f"model: {label}", words] for label, words in _models(sets, results).items()]
     manifest = results.manifest
     rows += [[f"version: {name}", str(value)] for name, value in manifest.get("versions", {}).items()]
@@ -153,8 +151,7 @@ def _stand_ins(names: Sequence[str], results: StudyResults) -> dict[str, str]:
     """Return which texts stand in for others, by name."""
     found = {}
     for name in names:
-        for side in ("texts", "right_texts"):
-            said = results[name].description.get(side) or {}
+        for said in results[name].sides:
             standing = str((said.get("provenance") or {}).get("standing", ""))
             if "stand-in" in standing:
                 found[str(said.get("name", name))] = standing

@@ -91,8 +91,7 @@ def is_control(name: str, results: StudyResults) -> bool:
     results : StudyResults
         They say where the texts come from; of imported ones, the name does.
     """
-    described = results[name].description
-    said = [described[side] for side in ("texts", "right_texts") if described.get(side)]
+    said = [*filter(None, results[name].sides)]
     for one in said:
         provenance = one.get("provenance") or {}
         if provenance.get("source") == "generated" or provenance.get("controls"):

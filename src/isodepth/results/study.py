@@ -61,6 +61,21 @@ class TextSetResults:
         letters = re.sub(r"[^a-z0-9]+", "-", self.name.lower())[:MOST_SLUG].strip("-")
         return f"{letters or 'texts'}-{hashlib.sha256(self.name.encode()).hexdigest()[:8]}"
 
+    @property
+    def sides(self) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        """What is known of the texts that the left and the right models read; empty where nothing is.
+
+        The right side's are there for parallel texts alone.
+        """
+        left, right = (self.description.get(side) or {} for side in ("texts", "right_texts"))
+        return left, right
+
+    @property
+    def texts_read(self) -> tuple[str | None, str | None]:
+        """The names of what the left and the right models read, where `sides` say them."""
+        left, right = (side.get("name") for side in self.sides)
+        return left, right
+
     def __repr__(self) -> str:
         return f"TextSetResults({self.name!r}: {listed([str(kind) for kind in self.matrices])})"
 

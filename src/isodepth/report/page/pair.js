@@ -89,14 +89,15 @@ function drawMatrix(set, matrix, pair, names) {
   plot("matrix", traces, look);
   const place = byId("matrix");
   for (const event of ["plotly_hover", "plotly_unhover"]) place.removeAllListeners?.(event);
-  place.onclick = (event) => chooseCellAt(event, nLeft, nRight);
+  place.onclick = chooseCellAt;
   place.on("plotly_hover", (event) => followHover(event.points[0]));
   place.on("plotly_unhover", () => followHover(null));
   place.onkeydown = walkCells;
 }
 
 /** Choose the cell under the pointer. Plotly's own click is lost while the label of a new cell is still on its way. */
-function chooseCellAt({clientX, clientY}, nLeft, nRight) {
+function chooseCellAt({clientX, clientY}) {
+  const {nLeft, nRight} = pairView.matrix;
   const area = byId("matrix").querySelector(".nsewdrag[data-subplot=xy]").getBoundingClientRect();
   const cell = [
     Math.floor((area.bottom - clientY) / area.height * nLeft), Math.floor((clientX - area.left) / area.width * nRight),
