@@ -135,10 +135,11 @@ def test_the_number_of_threads_changes_nothing():
     # the number of threads of BLAS is fixed when it is loaded, so this takes processes of their own
     script = (
         "import hashlib, numpy\n"
-        "from isodepth.neighbors import nearest_neighbors\n"
+        "from isodepth.neighbors import METRICS, nearest_neighbors\n"
         "values = numpy.random.default_rng(7).normal(size=(2, 1009, 257)) + 3\n"
-        "result = nearest_neighbors(values, 11)\n"
-        "print(hashlib.sha256(result.ids.tobytes() + result.similarities.tobytes()).hexdigest())\n"
+        "found = [nearest_neighbors(values, 11, metric) for metric in METRICS]\n"
+        "held = b''.join(one.ids.tobytes() + one.similarities.tobytes() for one in found)\n"
+        "print(hashlib.sha256(held).hexdigest())\n"
     )
     names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
     processes = [
@@ -323,7 +324,11 @@ def test_labels_of_activations_are_kept(activations: np.ndarray):
         "t" * 64,
         "cosine",
     )
-    assert neighbors.provenance == {"from": "this test"}
+    assert neighbors.provenance == {
+        "from": "this test",
+        "metric": "cosine",
+        "preprocessing": "none",
+    }
     np.testing.assert_array_equal(neighbors.ids, nearest_neighbors(activations, K).ids)
 
 
@@ -390,8 +395,12 @@ def test_vectors_without_a_direction_are_named_by_layer_and_row(activations: np.
 
 
 def test_an_unknown_metric_is_an_error_with_the_known_ones(activations: np.ndarray):
-    with pytest.raises(ParameterError, match=r"^metric must be one of cosine; got 'euclidean'$"):
-        nearest_neighbors(activations, K, "euclidean")
+    with pytest.raises(ParameterError) as caught:
+        nearest_neighbors(activations, K, "euclid")
+    assert caught.value.message == (
+        "metric must be one of cosine, euclidean, correlation, inner_product; got 'euclid'"
+    )
+    assert caught.value.hint == "did you mean euclidean?"
 
 
 @pytest.mark.parametrize("shape", [(0, 5, 3), (2, 0, 3), (2, 5, 0), (0, 3)])

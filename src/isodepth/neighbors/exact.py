@@ -1,27 +1,29 @@
 """Which k texts are nearest to each text, at each layer? Exactly, and the same on every run.
 
-The vectors are scaled to unit norm and multiplied in blocks, both in float64: in layers where all
-texts point almost the same way (cosines above 0.999 are common in the middle of a model), float32
-products would decide many neighbors by rounding. A text is left out of its own list by its index,
-not by its distance, so a duplicate of a text is its neighbor. Equal computed similarities go to the
-lower index. Vectors that are equal bit for bit (duplicates of a text) are equally similar to any third
-one, because each distinct vector is one column of the product. Similarities that are equal only in
-exact arithmetic may differ in the last bit of float64.
+Everything is computed in float64 and in blocks: in layers where all texts point almost the same way
+(cosines above 0.999 are common in the middle of a model), float32 products would decide many neighbors
+by rounding. A text is left out of its own list by its index, not by its distance, so a duplicate of a
+text is its neighbor. Equal computed similarities go to the lower index. Vectors that are equal bit for
+bit (duplicates of a text) are equally similar to any third one. Similarities that are equal only in
+exact arithmetic may differ in the last bit of float64. All of it holds for every metric; `metrics` has
+them.
 
 >>> ids = nearest_neighbors(np.random.default_rng(0).normal(size=(3, 50, 8)), k=5).ids
 >>> ids.shape
 (3, 50, 5)
 
-Memory: one layer in float64 and a block of 64 MB of similarities.
+Memory: one layer in float64 (with preprocessing a few) and a few blocks of 64 MB of similarities.
 """
 
 import numpy as np
-from jaxtyping import Float, Float32, Float64, Int32, Integer
+from jaxtyping import Float, Float32, Int32
 
 from isodepth.activations.result import Activations
-from isodepth.axes import LayerActivations, shape_text
-from isodepth.errors import ActivationsError, ParameterError, listed
-from isodepth.neighbors.result import METRICS, Neighbors
+from isodepth.axes import LayerActivations
+from isodepth.errors import ActivationsError, ParameterError, listed, nearest_names
+from isodepth.neighbors.metrics import METRICS, prepared
+from isodepth.neighbors.result import Neighbors
+from isodepth.preprocessing import Preprocessing
 from isodepth.progress import Progress, no_progress
 
 NEIGHBORS_VERSION = 1
@@ -34,6 +36,7 @@ def nearest_neighbors(
     k: int = 10,
     metric: str = "cosine",
     *,
+    preprocessing: str | Preprocessing | None = None,
     progress: Progress = no_progress,
 ) -> Neighbors:
     """Return the `k` nearest neighbors of every text at every layer.
@@ -44,8 +47,11 @@ def nearest_neighbors(
         From `extract` or from anywhere; a two-dimensional array is one layer.
     k : int
         How many neighbors, 1 <= k < n_texts.
-    metric : {"cosine"}
-        What "near" means.
+    metric : {"cosine", "euclidean", "correlation", "inner_product"}
+        What "near" means; see `METRICS`.
+    preprocessing : str or Preprocessing, optional
+        What is done to each layer's activations before, as ``"center + remove_components(3)"``; see
+        `isodepth.preprocessing`.
     progress : Progress
         Told of layers done.
 
@@ -53,21 +59,25 @@ def nearest_neighbors(
     -------
     Neighbors
         ``ids`` int32 (layers, texts, k), nearest first, self left out, ties to the lower index;
-        ``similarities`` float32.
+        ``similarities`` float32, descending. What was done is in ``metric``, ``preprocessing`` and
+        ``provenance``.
 
     Raises
     ------
+    UnknownNameError
+        If there is no such step of preprocessing.
     ParameterError
-        If `k` or the array's shape cannot be used.
+        If `k`, the metric, a step's argument or the array's shape cannot be used.
     ActivationsError
-        If values are NaN or infinite, or a vector is zero and so has no direction; layers and rows
-        are named, from 1.
+        If values are NaN or infinite, or the metric is not defined for a vector: cosine if it is zero,
+        correlation if it is the same in every unit; layers and rows are named, from 1.
 
     References
     ----------
-    Wolfram & Schein 2025, Definition 3. Differs in nothing; the rule for ties is ours.
+    Wolfram & Schein 2025, Definition 3, for cosine. Differs in nothing; the rule for ties is ours.
     """
     check_metric(metric)
+    steps = Preprocessing.of(preprocessing)
     if isinstance(activations, Activations):
         values, model = activations.values, activations.model
         texts_digest: str | None = activations.texts_digest
@@ -88,9 +98,12 @@ def nearest_neighbors(
     progress(label, 0, n_layers, "layers")
     for layer in range(n_layers):
         try:
-            ids[layer], similarities[layer] = layer_neighbors(np.asarray(values[layer]), k)
-        except ActivationsError as error:
-            raise ActivationsError(
+            vectors = np.asarray(values[layer])
+            ids[layer], similarities[layer] = layer_neighbors(
+                steps(vectors) if steps else vectors, k, metric
+            )
+        except (ActivationsError, ParameterError) as error:
+            raise type(error)(
                 f"{model}, layer {layer + 1}: {error.message}", hint=error.hint
             ) from error
         progress(label, layer + 1, n_layers, "layers")
@@ -98,16 +111,21 @@ def nearest_neighbors(
         ids=ids,
         similarities=similarities,
         metric=metric,
+        preprocessing=steps.name,
         model=model,
         texts_digest=texts_digest,
-        provenance=provenance,
+        provenance={**provenance, "metric": metric, "preprocessing": steps.name},
     )
 
 
 def check_metric(metric: str) -> None:
     """Raise `ParameterError` unless the metric is one of `METRICS`."""
     if metric not in METRICS:
-        raise ParameterError(f"metric must be one of {listed(METRICS)}; got {metric!r}")
+        near = nearest_names(metric, METRICS)
+        raise ParameterError(
+            f"metric must be one of {listed(list(METRICS))}; got {metric!r}",
+            hint=f"did you mean {' or '.join(near)}?" if near else None,
+        )
 
 
 def check_k(k: int, n_texts: int) -> None:
@@ -121,9 +139,9 @@ def check_k(k: int, n_texts: int) -> None:
 
 
 def layer_neighbors(
-    vectors: LayerActivations, k: int
+    vectors: LayerActivations, k: int, metric: str = "cosine"
 ) -> tuple[Int32[np.ndarray, "texts k"], Float32[np.ndarray, "texts k"]]:
-    """Return ids and cosine similarities of the `k` nearest neighbors at one layer.
+    """Return ids and similarities of the `k` nearest neighbors at one layer.
 
     Parameters
     ----------
@@ -131,65 +149,30 @@ def layer_neighbors(
         One layer.
     k : int
         1 <= k < n_texts.
+    metric : {"cosine", "euclidean", "correlation", "inner_product"}
+        What "near" means.
+
+    Returns
+    -------
+    ids : int32 array (texts, k)
+        Nearest first, the text itself left out, ties to the lower index.
+    similarities : float32 array (texts, k)
+        Descending; of Euclidean distance its negative. See `Neighbors`.
 
     Raises
     ------
+    ParameterError
+        If there is no such metric.
     ActivationsError
-        If a vector is not finite or is zero; the rows are named, from 1.
+        If a vector is not finite, or the metric is not defined for it; the rows are named, from 1.
     """
-    unit, group = _distinct_unit_vectors(vectors)
+    check_metric(metric)
+    layer = prepared(vectors, metric)
     n_texts = len(vectors)
     ids = np.empty((n_texts, k), dtype=np.int32)
     similarities = np.empty((n_texts, k), dtype=np.float32)
     rows_at_once = max(1, BLOCK_BYTES // (8 * n_texts))
     for start in range(0, n_texts, rows_at_once):
         rows = np.arange(start, min(start + rows_at_once, n_texts))
-        block = unit[rows] @ unit.T if group is None else (unit[group[rows]] @ unit.T)[:, group]
-        block[np.arange(len(rows)), rows] = -np.inf
-        chosen = _top_k(block, k)
-        ids[rows] = chosen
-        similarities[rows] = np.clip(np.take_along_axis(block, chosen, axis=1), -1.0, 1.0)
+        ids[rows], similarities[rows] = layer.nearest(rows, k)
     return ids, similarities
-
-
-def _distinct_unit_vectors(
-    vectors: LayerActivations,
-) -> tuple[Float64[np.ndarray, "distinct units"], Integer[np.ndarray, " texts"] | None]:
-    """Return each distinct vector at unit norm, and which one each text has (None: its own)."""
-    exact = np.asarray(vectors, dtype=np.float64)
-    not_finite = np.flatnonzero(~np.isfinite(exact).all(axis=1))
-    if len(not_finite):
-        raise ActivationsError(
-            f"NaN or infinite activations in text {listed([int(r) + 1 for r in not_finite])} "
-            f"(rows count from 1) of {shape_text(('texts', 'units'), exact)}"
-        )
-    largest = np.abs(exact).max(axis=1)
-    zero = np.flatnonzero(largest == 0)
-    if len(zero):
-        raise ActivationsError(
-            f"the activations of text {listed([int(r) + 1 for r in zero])} (rows count from 1) are "
-            "all zero, so they have no direction and no cosine distance"
-        )
-    first: dict[bytes, int] = {}
-    group = np.array([first.setdefault(row.tobytes(), len(first)) for row in exact])
-    own_group = None
-    if len(first) < len(exact):
-        own_group, (_, kept) = group, np.unique(group, return_index=True)
-        exact, largest = exact[kept], largest[kept]
-    scaled = exact / largest[:, np.newaxis]  # so that squares neither overflow nor vanish
-    return scaled / np.linalg.norm(scaled, axis=1, keepdims=True), own_group
-
-
-def _top_k(block: Float64[np.ndarray, "rows texts"], k: int) -> Integer[np.ndarray, "rows k"]:
-    """Return the columns of the k largest values of each row, descending, ties to the lower column."""
-    n_texts = block.shape[1]
-    candidates = np.argpartition(-block, k - 1, axis=1)[:, :k]
-    values = np.take_along_axis(block, candidates, axis=1)
-    order = np.lexsort((candidates, -values), axis=1)
-    chosen = np.take_along_axis(candidates, order, axis=1)
-    least = values.min(axis=1, keepdims=True)
-    tied_at_the_edge = np.flatnonzero((block >= least).sum(axis=1) > k)
-    for row in tied_at_the_edge:
-        chosen[row] = np.argsort(-block[row], kind="stable")[:k]
-    assert chosen.shape == (len(block), min(k, n_texts))
-    return chosen

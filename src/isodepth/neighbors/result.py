@@ -8,8 +8,6 @@ from isodepth.axes import NeighborIds, NeighborSimilarities
 from isodepth.errors import ParameterError
 from isodepth.notebook import card
 
-METRICS = ("cosine",)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Neighbors:
@@ -20,9 +18,12 @@ class Neighbors:
     ids : int32 array (layers, texts, k)
         Rows of the neighbors, nearest first, the text itself left out.
     similarities : float32 array (layers, texts, k)
-        Their cosine similarities, in [-1, 1], descending.
+        How near they are, descending: cosines or correlations in [-1, 1], inner products, or minus the
+        Euclidean distances. None is beyond what float32 holds.
     metric : str
-        "cosine".
+        What "near" means: a key of `METRICS`.
+    preprocessing : str
+        What was done to the activations before: the name of a `Preprocessing`.
     model : str
         The model's name; the label in results.
     texts_digest : str or None
@@ -35,6 +36,7 @@ class Neighbors:
     ids: NeighborIds
     similarities: NeighborSimilarities
     metric: str = "cosine"
+    preprocessing: str = "none"
     model: str = "model"
     texts_digest: str | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
@@ -78,6 +80,7 @@ class Neighbors:
             "texts": f"{self.n_texts:,}",
             "k": str(self.k),
             "metric": self.metric,
+            "preprocessing": self.preprocessing,
             "digest of the texts": self.texts_digest or "not known",
         }
         return card("Neighbors", self.model, rows=rows)
