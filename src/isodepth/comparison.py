@@ -43,7 +43,21 @@ OUTPUTS = (
     "summary.json",
     "report.html",
 )
-SHARED_WITH_MATRICES = ("measure", "k", "n_texts", "texts", "texts_digest", "right_texts_digest")
+NO_DECISION = (
+    "There is no decision and no interval: how far similarity strays by chance is known for mutual "
+    "k-NN alone."
+)
+"""What is said of measures that are not assessed from the texts."""
+SHARED_WITH_MATRICES = (
+    "measure",
+    "k",
+    "n_texts",
+    "metric",
+    "preprocessing",
+    "texts",
+    "texts_digest",
+    "right_texts_digest",
+)
 """What the matrix of two models says of itself and those of many models say too."""
 
 
@@ -115,9 +129,10 @@ class Comparison:
             "texts": self.texts.left.described(),
             "right_texts": self.texts.right.described() if self.is_parallel else None,
             "n_texts": self.affinity.n_texts,
-            "k": self.affinity.k,
+            "k": self.affinity.k or None,
             "measure": self.affinity.measure,
-            "metric": self.left.metric,
+            "metric": self.affinity.metric,
+            "preprocessing": self.affinity.preprocessing,
             "capture": {
                 name: value for name, value in self.left_options.as_dict().items() if name != "chat"
             },
@@ -145,8 +160,12 @@ class Comparison:
             },
             "notes": [
                 "The test on the generalized diagonal is the paper's: it compares cells of this one "
-                "matrix, which are not independent samples. Intervals and the decision are from the "
-                "texts.",
+                "matrix, which are not independent samples. "
+                + (
+                    "Intervals and the decision are from the texts."
+                    if self.decision is not None
+                    else NO_DECISION
+                ),
                 "Layers count from 1; relative depth is layer / number of layers.",
             ],
             "versions": versions(),

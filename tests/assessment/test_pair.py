@@ -23,6 +23,7 @@ from isodepth.statistics import (
     layer_matches,
     resampled_matrices,
 )
+from model_measures import of_models
 
 Planted = Callable[..., Neighbors]
 K, N_TEXTS, LEFT, RIGHT = 5, 61, 11, 7
@@ -272,7 +273,8 @@ def test_a_registered_measure_has_estimates_and_no_decision(
     sides: tuple[Neighbors, Neighbors], quick: AssessmentOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mutual = MEASURES["mutual_knn"]
-    monkeypatch.setitem(MEASURES, "halved", lambda left, right: mutual(left, right) / 2)
+    halved = of_models(lambda left, right: mutual(left, right, left.shape[2]) / 2)
+    monkeypatch.setitem(MEASURES, "halved", halved)
     matrix = affinity_matrix(*sides, k=K, measure="halved")
     found = assess_pair(matrix, left=sides[0], right=sides[1], options=quick)
     assert (found.decision, found.familywise, found.over_all) == (None, None, None)

@@ -18,6 +18,7 @@ from isodepth.errors import UnknownNameError
 from isodepth.neighbors import Neighbors
 from isodepth.results import MatrixKind
 from isodepth.statistics import CORRECTIONS, TEST_METHODS
+from model_measures import of_models
 
 Planted = Callable[..., Neighbors]
 K = 5
@@ -262,7 +263,8 @@ def test_other_measures_have_rows_without_verdict(
     tmp_path: Path,
 ) -> None:
     mutual = MEASURES["mutual_knn"]
-    monkeypatch.setitem(MEASURES, "halved", lambda left, right: mutual(left, right) / 2)
+    halved = of_models(lambda left, right: mutual(left, right, left.shape[2]) / 2)
+    monkeypatch.setitem(MEASURES, "halved", halved)
     kind = MatrixKind("halved", K)
     found = assess_text_set("x", kind, all_affinities(zoo, k=K, measure="halved"), options=quick)
     other = StudyAssessment(name="other", sets=(found,), options=quick)

@@ -20,6 +20,7 @@ from isodepth.statistics import (
     model_distances,
 )
 from isodepth.texts import Pairing
+from model_measures import of_models
 
 Planted = Callable[..., Neighbors]
 K = 5
@@ -324,7 +325,8 @@ def test_a_registered_measure_has_no_decisions_and_no_tree(
     zoo: list[Neighbors], quick: AssessmentOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mutual = MEASURES["mutual_knn"]
-    monkeypatch.setitem(MEASURES, "halved", lambda left, right: mutual(left, right) / 2)
+    halved = of_models(lambda left, right: mutual(left, right, left.shape[2]) / 2)
+    monkeypatch.setitem(MEASURES, "halved", halved)
     matrices = all_affinities(zoo, k=K, measure="halved")
     found = assess_text_set("x", MatrixKind("halved", K), matrices, left=zoo, options=quick)
     assert {pair.decision for pair in found.pairs} == {None}

@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from isodepth.affinity import MEASURES
 from isodepth.errors import IsodepthError, StudyError
+from isodepth.neighbors import METRICS
 from isodepth.study import Study, load_study
 
 Refused = Callable[[str], StudyError]
@@ -28,7 +30,7 @@ ONE_TEXT_SET = (
 )
 KNOWN_KEYS = (
     "there are name, n, seed, models, also_as_chat, texts, captures, poolings, max_tokens, metric, "
-    "measures, ks, keep, loading, resources"
+    "preprocessing, measures, ks, keep, loading, resources"
 )
 PAIRS = "parallel are books-en and books-de, handbook-en and handbook-de, and a set and its controls"
 ABOVE = "keys of the study itself stand above the first [table]"
@@ -143,7 +145,7 @@ def lines_of(error: StudyError) -> list[str]:
                 f'models[2] = "./base": {NO_MODEL}; ./ is the study file\'s folder',
                 f'models[3] = "base.gguf": {NO_MODEL}',
                 'models[4] = "gemma-2b(dtyp=float16)": gemma-2b: \'dtyp=float16\' is no option of it; it has adapter, '
-                "dtype, quantization, attention, revision; write dtype=...",
+                "dtype, quantization, attention, revision, untrained, batch_tokens; write dtype=...",
                 'models[5] = "paper(dtype=float16)": paper is a group, which takes no options; what holds '
                 "for all models stands in [loading]",
             ],
@@ -284,9 +286,11 @@ def lines_of(error: StudyError) -> list[str]:
                 "token's place, a whole number; did you mean last?",
                 'poolings[3] = "last": it stands in poolings[2] already',
                 "poolings[4] = 1.5: expected a name in quotes or a whole number",
-                'measures = "knn": there is no such measure: expected one of mutual_knn; did you mean '
-                "mutual_knn?",
-                'metric = "cosin": there is no such metric: expected one of cosine; did you mean cosine?',
+                'measures = "knn": there is no such measure: expected one of '
+                f"{', '.join([*MEASURES][:10])} and {len(MEASURES) - 10} more; did you mean rank_knn, "
+                "cycle_knn or mutual_knn?",
+                'metric = "cosin": there is no such metric: expected one of '
+                f"{', '.join(METRICS)}; did you mean cosine?",
             ],
         ),
         (
@@ -317,6 +321,20 @@ def lines_of(error: StudyError) -> list[str]:
                 'loading.device_map = "balanced": there is no such device_map: expected one of auto',
                 'loading.trust_remote_code = "yes": expected true or false',
                 "loading.dtyp = 1: there is no such key in [loading]; did you mean dtype?",
+            ],
+        ),
+        (
+            GOOD + '[loading]\nuntrained = -1\nbatch_tokens = 0',
+            [
+                "loading.untrained = -1: expected a seed, a whole number from 0 to 4294967295",
+                "loading.batch_tokens = 0: expected a whole number, at least 1",
+            ],
+        ),
+        (
+            GOOD + '[loading]\nuntrained = true\nbatch_tokens = "512"',
+            [
+                "loading.untrained = true: expected a seed, a whole number from 0 to 4294967295",
+                'loading.batch_tokens = "512": expected a whole number, at least 1',
             ],
         ),
         (

@@ -82,6 +82,8 @@ def test_every_key_reaches_the_study(loaded: Loaded) -> None:
         device = "cuda:1"
         attention = "eager"
         trust_remote_code = true
+        untrained = 0
+        batch_tokens = 512
         [resources]
         cpus = 2
         memory_gb = 8
@@ -108,7 +110,12 @@ def test_every_key_reaches_the_study(loaded: Loaded) -> None:
     assert (study.texts[2].left, study.texts[2].right) == ("handbook-en", "handbook-de")
     assert (study.keep_activations, study.keep_neighbors) == (True, 96)
     assert study.loading == LoadingOptions(
-        dtype="float16", device="cuda:1", attention="eager", trust_remote_code=True
+        dtype="float16",
+        device="cuda:1",
+        attention="eager",
+        trust_remote_code=True,
+        untrained=0,
+        batch_tokens=512,
     )
     assert study.resources == Resources(cpus=2, gpus=0, memory_gb=8)
     assert study.resources_of("owner/name@main") == Resources(cpus=2, gpus=0.5, memory_gb=8)
@@ -414,3 +421,15 @@ def test_imported_names_are_taken_as_they_are_and_looked_up_nowhere(loaded: Load
     assert [(one.name, one.n) for one in study.texts] == [("web-text", None), ("a x b", 7)]
     again = Study.of(**study.as_dict())
     assert (again.models, again.texts) == (study.models, study.texts)
+
+
+def test_untrained_copies_and_other_batches_are_models_of_their_own(loaded: Loaded) -> None:
+    wanted = ("gemma-3-270m", *(f"gemma-3-270m({said})" for said in ("untrained=0", "untrained=1")))
+    wanted += ("gemma-3-270m(batch_tokens=256)", "gemma-3-270m(batch_tokens=256, untrained=0)")
+    study = loaded(f'models = {list(wanted)}\ntexts = "news"')
+    assert study.models == wanted
+    with pytest.raises(StudyError, match=r"models\[2\].*it stands in models\[1\] already"):
+        loaded('models = ["gemma-3-270m(untrained=0)", "gemma-3-270m(untrained=00)"]\ntexts = "news"')
+    for written, key in (("untrained=x", "untrained"), ("batch_tokens=0", "batch_tokens")):
+        with pytest.raises(StudyError, match=f"{key} must be"):
+            loaded(f'models = ["gemma-3-270m({written})"]\ntexts = "news"')

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from isodepth.affinity.matrix import AffinityMatrix, frame_of
-from isodepth.affinity.measures import CHANCE_KNOWN
+from isodepth.affinity.measures import chance_level, measured_by
 from isodepth.axes import AffinityValues, layer_numbers, shape_text
 from isodepth.errors import ParameterError, UnknownNameError, counted, nearest_names, require
 
@@ -44,11 +44,15 @@ class AffinityMatrices:
     is_symmetric : bool
         Whether left and right are the same models on the same texts, so that a pair stands twice.
     measure : str
-        A key of `MEASURES`.
+        A key of `MEASURES`, or the name of a package's measure.
     k : int
-        Neighbors per text.
+        Neighbors per text; 0 where the measure takes none.
     n_texts : int
         Texts.
+    metric : str or None
+        What "near" means, of measures that read neighbors, where known.
+    preprocessing : str
+        What was done to activations before, by its canonical name; see `isodepth.preprocessing`.
     texts : str or None
         What all models read, by name, where known.
     texts_digest : str or None
@@ -73,6 +77,8 @@ class AffinityMatrices:
     measure: str
     k: int
     n_texts: int
+    metric: str | None = "cosine"
+    preprocessing: str = "none"
     texts: str | None = None
     texts_digest: str | None = None
     right_texts_digest: str | None = None
@@ -96,14 +102,17 @@ class AffinityMatrices:
             )
 
     @property
-    def chance(self) -> float:
-        """The mean similarity of unrelated neighborhoods, k / (n_texts - 1)."""
-        return self.k / (self.n_texts - 1)
+    def chance(self) -> float | None:
+        """The mean similarity of unrelated layers, k / (n_texts - 1) for mutual k-NN.
+
+        None for measures with which it depends on the layers, or is not known.
+        """
+        return chance_level(self.measure, self.n_texts, self.k)
 
     @property
-    def known_chance(self) -> float | None:
-        """`chance`, or None for measures whose chance level is another, or not known."""
-        return self.chance if self.measure == CHANCE_KNOWN else None
+    def measured_by(self) -> str:
+        """By what layers were compared, with what is unusual: "mutual_knn, k = 10, euclidean"."""
+        return measured_by(self.measure, self.k, self.metric, self.preprocessing)
 
     @property
     def n_pairs(self) -> int:
@@ -189,7 +198,7 @@ class AffinityMatrices:
         models = str(len(self.left)) if self.is_symmetric else f"{len(self.left)} x {len(self.right)}"
         return (
             f"AffinityMatrices({models} models, {counted(self.n_pairs, 'pair')}, (layers, layers) = "
-            f"{self.values.shape}, {self.measure}, k = {self.k}, n_texts = {self.n_texts})"
+            f"{self.values.shape}, {self.measured_by}, n_texts = {self.n_texts})"
         )
 
     def _repr_html_(self) -> str:
@@ -288,6 +297,8 @@ class AffinityMatrices:
             measure=self.measure,
             k=self.k,
             n_texts=self.n_texts,
+            metric=self.metric,
+            preprocessing=self.preprocessing,
             texts=self.texts,
             texts_digest=self.texts_digest,
             right_texts_digest=self.right_texts_digest,

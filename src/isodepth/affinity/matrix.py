@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from isodepth.affinity.measures import CHANCE_KNOWN, MEASURES, check_measure
-from isodepth.affinity.mutual_knn import checked_ids, refuse_other_shapes
+from isodepth.activations.result import Activations
+from isodepth.affinity.measures import chance_level, check_measure, measure_named, measured_by
+from isodepth.affinity.mutual_knn import refuse_other_shapes
+from isodepth.affinity.operands import measured, operand_of
 from isodepth.axes import AffinityValues, layer_numbers, relative_depths
 from isodepth.errors import DigestMismatchError, ParameterError, require
 from isodepth.neighbors import Neighbors
+from isodepth.preprocessing import Preprocessing
 from isodepth.texts import Pairing
 
 if TYPE_CHECKING:
@@ -31,15 +34,20 @@ class AffinityMatrix:
     Parameters
     ----------
     values : float64 array (layers_left, layers_right)
-        In [0, 1]; row 0 is layer 1 of the left model, column 0 layer 1 of the right one.
+        Row 0 is layer 1 of the left model, column 0 layer 1 of the right one. In [0, 1] for mutual
+        k-NN; `MEASURES` has the ranges of others.
     left, right : str
         The models' names.
     measure : str
-        A key of `MEASURES`.
+        A key of `MEASURES`, or the name of a package's measure.
     k : int
-        Neighbors per text.
+        Neighbors per text; 0 where the measure takes none.
     n_texts : int
         Texts.
+    metric : str or None
+        What "near" means, of measures that read neighbors, where known.
+    preprocessing : str
+        What was done to activations before, by its canonical name; see `isodepth.preprocessing`.
     texts : str or None
         What both models read, by name, where known.
     texts_digest : str or None
@@ -56,25 +64,30 @@ class AffinityMatrix:
     measure: str
     k: int
     n_texts: int
+    metric: str | None = "cosine"
+    preprocessing: str = "none"
     texts: str | None = None
     texts_digest: str | None = None
     right_texts_digest: str | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def chance(self) -> float:
-        """The mean similarity of unrelated neighborhoods, k / (n_texts - 1)."""
-        return self.k / (self.n_texts - 1)
+    def chance(self) -> float | None:
+        """The mean similarity of unrelated layers, k / (n_texts - 1) for mutual k-NN.
+
+        None for measures with which it depends on the layers, or is not known.
+        """
+        return chance_level(self.measure, self.n_texts, self.k)
 
     @property
-    def known_chance(self) -> float | None:
-        """`chance`, or None for measures whose chance level is another, or not known."""
-        return self.chance if self.measure == CHANCE_KNOWN else None
+    def measured_by(self) -> str:
+        """By what layers were compared, with what is unusual: "mutual_knn, k = 10, euclidean"."""
+        return measured_by(self.measure, self.k, self.metric, self.preprocessing)
 
     def __repr__(self) -> str:
         return (
             f"AffinityMatrix({self.left!r} x {self.right!r}, (layers, layers) = "
-            f"{self.values.shape}, {self.measure}, k = {self.k}, n_texts = {self.n_texts})"
+            f"{self.values.shape}, {self.measured_by}, n_texts = {self.n_texts})"
         )
 
     def _repr_html_(self) -> str:
@@ -148,24 +161,30 @@ class AffinityMatrix:
 
 
 def affinity_matrix(
-    left: Neighbors | np.ndarray,
-    right: Neighbors | np.ndarray,
+    left: Neighbors | Activations | np.ndarray,
+    right: Neighbors | Activations | np.ndarray,
     *,
     measure: str = "mutual_knn",
     k: int | None = None,
+    preprocessing: str | Preprocessing = "none",
     pairing: Pairing | None = None,
 ) -> AffinityMatrix:
     """Return the similarities of all layers of one model to all layers of another.
 
     Parameters
     ----------
-    left, right : Neighbors, or integer arrays (layers, texts, k)
-        Neighbors of the same texts in the same order. Arrays carry no digest, so for them that is
-        the caller's word.
+    left, right : Neighbors, or integer arrays (layers, texts, k); or Activations, or float arrays
+        (layers, texts, units)
+        Whichever the measure reads, of the same texts in the same order. Arrays carry no digest, so for
+        them that is the caller's word.
     measure : str
-        A key of `MEASURES`.
+        A key of `MEASURES`, or the name of a package's measure.
     k : int, optional
-        Use the `k` nearest. All, which must be equally many, where it is left out.
+        Use the `k` nearest. All, which must be equally many, where it is left out. Measures that take
+        no neighbors ignore it.
+    preprocessing : str or Preprocessing
+        What is done to activations before; see `isodepth.preprocessing`. Neighbors were found after
+        theirs.
     pairing : Pairing, optional
         The declaration that the left and the right model's texts, which differ, belong together row by
         row: `ParallelTexts.pairing`. Of neighbors without a digest, that they are of these texts is the
@@ -174,7 +193,7 @@ def affinity_matrix(
     Returns
     -------
     AffinityMatrix
-        With ``values`` float64 (layers_left, layers_right) in [0, 1].
+        With ``values`` float64 (layers_left, layers_right).
 
     Raises
     ------
@@ -182,14 +201,23 @@ def affinity_matrix(
         If both carry a digest of their texts and the two differ without a declared pairing, or are not
         those of the pairing.
     ParameterError
-        If shapes, `k` or ids do not fit.
+        If shapes, `k`, ids, metrics or preprocessings do not fit, or they are not what the measure
+        reads.
+    UnknownNameError
+        If there is no such measure.
+    ActivationsError
+        If activations are not finite, or the measure is not defined for a layer.
 
     References
     ----------
     Wolfram & Schein 2025, Definition 5. Differs in nothing.
     """
     check_measure(measure)
-    one, other = _as_neighbors(left, "left"), _as_neighbors(right, "right")
+    used, prepared = measure_named(measure), Preprocessing.of(preprocessing)
+    one, other = (
+        operand_of(given, used, k=k, name=name, preprocessing=prepared)
+        for given, name in ((left, "left"), (right, "right"))
+    )
     if pairing is not None:
         pairing.refuse_others(one.texts_digest, other.texts_digest)
     elif None not in (one.texts_digest, other.texts_digest) and one.texts_digest != other.texts_digest:
@@ -199,31 +227,34 @@ def affinity_matrix(
             hint="run both on the same text set, with the same -n and --seed; or declare that the two "
             "are parallel, with pairing=ParallelTexts.of(left, right).pairing.",
         )
-    if k is not None:
-        one, other = one.first(k), other.first(k)
-    refuse_other_shapes(one.ids, other.ids)
+    if used.reads == "neighbors":
+        refuse_other_shapes(one.layers, other.layers)  # type: ignore[arg-type]
+    elif one.n_texts != other.n_texts:
+        raise ParameterError(
+            f"left and right activations must be of as many texts; got {one.n_texts:,} (left) and "
+            f"{other.n_texts:,} (right)"
+        )
+    for what, ours, theirs in (
+        ("metric", one.metric, other.metric),
+        ("preprocessing", one.preprocessing, other.preprocessing),
+    ):
+        if None not in (ours, theirs) and ours != theirs:
+            raise ParameterError(
+                f"left and right neighbors must have the same {what}; got {ours} (left) and {theirs} "
+                "(right)"
+            )
     return AffinityMatrix(
-        values=MEASURES[measure](checked_ids(one.ids, "left"), checked_ids(other.ids, "right")),
+        values=measured(used, measure, [one], [other]),
         left=one.model,
         right=other.model,
         measure=measure,
         k=one.k,
         n_texts=one.n_texts,
+        metric=one.metric,
+        preprocessing=one.preprocessing,
         texts_digest=one.texts_digest or other.texts_digest if pairing is None else pairing.left,
         right_texts_digest=None if pairing is None else pairing.right,
     )
-
-
-def _as_neighbors(neighbors: Neighbors | np.ndarray, side: str) -> Neighbors:
-    if isinstance(neighbors, Neighbors):
-        return neighbors
-    if neighbors.ndim != 3 or not np.issubdtype(neighbors.dtype, np.integer):
-        raise ParameterError(
-            f"{side} must be Neighbors or an integer array (layers, texts, k); got {neighbors.dtype} "
-            f"of shape {neighbors.shape}"
-        )
-    ids = checked_ids(neighbors, side)
-    return Neighbors(ids=ids, similarities=np.full(ids.shape, np.nan, np.float32), model=side)
 
 
 def frame_of(table: "pyarrow.Table") -> "pandas.DataFrame":

@@ -1,120 +1,192 @@
-"""Which measures of similarity are there, and how are all layers of all models measured?
+"""Which measures of similarity are there, and how is one added?
 
-A measure is a function of two arrays of neighbor ids, int32 (layers_left, texts, k) and (layers_right,
-texts, k), that returns a similarity for every layer of one and every layer of the other, float64
-(layers_left, layers_right). Each row of ids is the k nearest texts to a text, nearest first, checked:
-in range, none twice, the text itself left out. Entered in `MEASURES` under a name, it serves
-`affinity_matrix` and `all_affinities`:
+`MEASURES` has those that come with isodepth. Others are entered from Python, under a name that then
+works wherever a measure is named:
 
->>> def jaccard(left, right):
-...     shared = MEASURES["mutual_knn"](left, right)
-...     return shared / (2 - shared)
->>> MEASURES["jaccard"] = jaccard                                               # doctest: +SKIP
+>>> MEASURES["mean_cosine"] = Measure.of(mean_cosine, title="cosine of means")   # doctest: +SKIP
 
-Such a function is called once for each pair of models. One that can do better with all models at hand
-is entered as a `OnePassMeasure`.
+or come with a package, by an entry point of the group ``isodepth.measures``, whose name is the
+measure's and whose object is a `Measure`, or a function of two layers' activations:
 
-Memory: what the measure takes; ids are handed over as they lie, never copied into one array.
+    [project.entry-points."isodepth.measures"]
+    mean_cosine = "my_package:mean_cosine"
+
+Those of packages are found when they are asked for. Only a package's are found on the machines of a
+cluster.
+
+Memory: none to speak of.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator
+from importlib.metadata import EntryPoint, entry_points
 
-import numpy as np
-from jaxtyping import Int32
+from isodepth.affinity.canonical import CANONICAL_MEASURES
+from isodepth.affinity.cka import CKA_MEASURES
+from isodepth.affinity.cknna import CKNNA_MEASURES
+from isodepth.affinity.distance_correlation import DISTANCE_MEASURES
+from isodepth.affinity.measure import Measure
+from isodepth.affinity.mutual_knn import MUTUAL_KNN
+from isodepth.affinity.neighbor_overlaps import OVERLAP_MEASURES
+from isodepth.affinity.procrustes import PROCRUSTES_MEASURES
+from isodepth.affinity.ridge import RIDGE_MEASURES
+from isodepth.affinity.rsa import RSA_MEASURES
+from isodepth.errors import (
+    IsodepthError,
+    ParameterError,
+    UnknownNameError,
+    first_line,
+    listed,
+    nearest_names,
+)
 
-from isodepth.affinity.mutual_knn import mutual_knn_values
-from isodepth.axes import AffinityValues
-from isodepth.errors import ParameterError, listed
-
-ModelIds = Int32[np.ndarray, "_ texts k"]  # each model has its own number of layers
-Measure = Callable[[ModelIds, ModelIds], AffinityValues]
-
+GROUP = "isodepth.measures"
+"""The group of entry points of measures that come with other packages."""
 CHANCE_KNOWN = "mutual_knn"
 """The measure whose chance level and resampling are known."""
-
-
-@dataclass(frozen=True, slots=True)
-class OnePassMeasure:
-    """A measure that compares the layers of many models in one pass.
-
-    Parameters
-    ----------
-    all_values : callable
-        Takes two sequences of neighbor ids, (layers, texts, k) for each model, and returns the
-        similarities of all layers of the first, one model after the other, to all layers of the
-        second. The second is None where all are compared with each other; then the values must be
-        symmetric.
-    """
-
-    all_values: Callable[[Sequence[ModelIds], Sequence[ModelIds] | None], AffinityValues]
-
-    def __call__(self, left: ModelIds, right: ModelIds) -> AffinityValues:
-        """Return the similarities of all layers of two models."""
-        return self.all_values([left], [right])
-
+NAME = re.compile(r"[a-z][a-z0-9_]{0,59}")
 
 MEASURES: dict[str, Measure] = {
-    "mutual_knn": OnePassMeasure(mutual_knn_values),
+    "mutual_knn": MUTUAL_KNN,
+    **OVERLAP_MEASURES,
+    **CKNNA_MEASURES,
+    **CKA_MEASURES,
+    **RSA_MEASURES,
+    **CANONICAL_MEASURES,
+    **PROCRUSTES_MEASURES,
+    **DISTANCE_MEASURES,
+    **RIDGE_MEASURES,
 }
-"""Measures by name: checked neighbor ids (layers, texts, k) of two models in, values out."""
+"""Measures by name."""
+_OURS = dict(MEASURES)
+"""Those that come with isodepth, whatever is entered under their names."""
 
 
-def check_measure(measure: str) -> None:
-    """Raise `ParameterError` unless the measure is one of `MEASURES`."""
-    if measure not in MEASURES:
-        raise ParameterError(f"measure must be one of {listed(list(MEASURES))}; got {measure!r}")
+def known_measures() -> dict[str, Measure | EntryPoint]:
+    """Return all measures by name: those of `MEASURES`, and those of packages, not yet loaded."""
+    found: dict[str, Measure | EntryPoint] = dict(_plug_ins())
+    return {**MEASURES, **{name: one for name, one in found.items() if name not in MEASURES}}
 
 
-def measured_values(
-    measure: str, left: Sequence[ModelIds], right: Sequence[ModelIds] | None
-) -> AffinityValues:
-    """Return the similarities of all layers of all left models to all layers of all right ones.
-
-    Parameters
-    ----------
-    measure : str
-        A key of `MEASURES`.
-    left, right : sequences of int32 arrays (layers, texts, k)
-        Checked neighbor ids of each model. `right` is None where all models are compared with each
-        other: then each unordered pair is measured once and mirrored.
+def measure_named(name: str) -> Measure:
+    """Return a measure by its name.
 
     Raises
     ------
+    UnknownNameError
+        If nothing is called so.
     ParameterError
-        If `right` is None and exchanging two models changes the values.
+        If a package's measure cannot be loaded, or is none.
     """
-    function = MEASURES[measure]
-    if isinstance(function, OnePassMeasure):
-        return function.all_values(left, right)
-    if right is not None:
-        return np.block([[function(ours, theirs) for theirs in right] for ours in left])
-    blocks = [[function(ours, theirs) for theirs in left[i:]] for i, ours in enumerate(left)]
-    _refuse_asymmetric(measure, left, blocks[0])
-    starts = np.cumsum([0, *(len(ids) for ids in left)])
-    values = np.empty((starts[-1], starts[-1]))
-    for i, row in enumerate(blocks):
-        for j, block in enumerate(row, start=i):
-            ours, theirs = slice(*starts[i : i + 2]), slice(*starts[j : j + 2])
-            values[theirs, ours] = block.T
-            values[ours, theirs] = block
-    return values
-
-
-def _refuse_asymmetric(
-    measure: str, models: Sequence[np.ndarray], first_row: Sequence[np.ndarray]
-) -> None:
-    """Raise `ParameterError` if a measure tells left from right, tried on the first and last model."""
-    with_itself, forth = first_row[0], first_row[-1]
-    back = forth if len(models) == 1 else MEASURES[measure](models[-1], models[0])
-    if not (_are_close(forth, back.T) and _are_close(with_itself, with_itself.T)):
-        raise ParameterError(
-            f"{measure} is not symmetric: exchanging left and right changes its values, so both "
-            "directions of a pair are wanted",
-            hint="pass right=neighbors as well, which measures every ordered pair.",
+    if name in MEASURES:
+        return MEASURES[name]
+    known = known_measures()
+    if name not in known:
+        near = nearest_names(name, known)
+        raise UnknownNameError(
+            f"measure must be one of {listed(list(known), most=40)}; got {name!r}",
+            hint=f"did you mean {' or '.join(near)}? " * bool(near)
+            + "'isodepth measures' explains them.",
         )
+    entry = known[name]
+    assert isinstance(entry, EntryPoint)
+    try:
+        found = entry.load()
+    except Exception as error:
+        # whatever goes wrong in another package's code, there is no such measure
+        raise ParameterError(
+            f"the measure {name!r} of {_origin(entry)} cannot be loaded: {first_line(error)}"
+        ) from error
+    if isinstance(found, Measure):
+        return found
+    if callable(found):
+        return Measure.of(found, title=name.replace("_", " "))
+    raise ParameterError(
+        f"the measure {name!r} of {_origin(entry)} must be a Measure or a function of two layers' "
+        f"activations; got {type(found).__name__}"
+    )
 
 
-def _are_close(one: np.ndarray, other: np.ndarray) -> bool:
-    # sums in another order differ by rounding, which is no direction
-    return np.allclose(one, other, rtol=1e-9, atol=1e-9, equal_nan=True)
+def measure_identity(name: str) -> str:
+    """Return what stands for a measure in keys of stored values: its name, with what fixes its values.
+
+    The name alone for the first version of a measure that comes with isodepth. Else also the version,
+    and the package that it comes from with that package's version, or its code if it was entered from
+    Python.
+    """
+    measure = measure_named(name)
+    origin = ""
+    if name not in MEASURES:
+        origin = f" of {_origin(known_measures()[name])}"
+    elif MEASURES[name] is not _OURS.get(name):
+        origin = f" entered from Python, code {measure.code}"
+    return name + f" version {measure.version}" * (measure.version != 1) + origin
+
+
+def check_measure(measure: str) -> None:
+    """Raise an error, as `measure_named` does, unless a measure of this name is there."""
+    if not NAME.fullmatch(measure) and measure.lower() not in known_measures():
+        raise ParameterError(
+            f"a measure's name has up to 60 lowercase letters, digits and underscores, a letter first; "
+            f"got {measure!r}"
+        )
+    measure_named(measure)
+
+
+def chance_level(measure: str, n_texts: int, k: int) -> float | None:
+    """Return the mean similarity of unrelated layers by a measure; None where it is not known."""
+    try:
+        chance = measure_named(measure).chance
+    except IsodepthError:  # of imported matrices: a measure that is not here
+        return None
+    return None if chance is None else chance(n_texts, k)
+
+
+def measure_title(measure: str) -> str:
+    """Return what a measure is called in figures and tables: its name, if it is not here."""
+    try:
+        return measure_named(measure).title
+    except IsodepthError:
+        return measure
+
+
+def measure_source(measure: str) -> str:
+    """Return where a measure comes from; nothing if it is not here."""
+    try:
+        return measure_named(measure).source
+    except IsodepthError:
+        return ""
+
+
+def reads_neighbors(measure: str) -> bool:
+    """Return whether a measure is here, and takes neighbors."""
+    try:
+        return measure_named(measure).reads == "neighbors"
+    except IsodepthError:
+        return False
+
+
+def unusual_reading(metric: str | None, preprocessing: str) -> tuple[str, ...]:
+    """Return in words what was done otherwise than usual: ("euclidean", "after center")."""
+    said = [] if metric in (None, "cosine") else [str(metric).replace("_", " ")]
+    return (*said, *([f"after {preprocessing}"] if preprocessing != "none" else []))
+
+
+def measured_by(
+    measure: str, k: int, metric: str | None = "cosine", preprocessing: str = "none"
+) -> str:
+    """Return by what layers were compared: "mutual_knn, k = 10", "cka, after center"."""
+    counted = [f"k = {k}"] if k else []
+    return ", ".join([measure, *counted, *unusual_reading(metric, preprocessing)])
+
+
+def _plug_ins() -> Iterator[tuple[str, EntryPoint]]:
+    for entry in entry_points(group=GROUP):
+        if NAME.fullmatch(entry.name):
+            yield entry.name, entry
+
+
+def _origin(entry: Measure | EntryPoint) -> str:
+    """Return the package that an entry point belongs to, with its version."""
+    package = None if isinstance(entry, Measure) else entry.dist
+    return "an unknown package" if package is None else f"{package.name} {package.version}"

@@ -18,6 +18,7 @@ from typing import NoReturn
 import numpy as np
 from jaxtyping import Int32, Int64, Integer
 
+from isodepth.affinity.measure import Layers, Measure
 from isodepth.axes import AffinityValues, LayerNeighborIds, shape_text
 from isodepth.errors import ParameterError, listed
 
@@ -71,10 +72,7 @@ def mutual_knn_counts(
     return shared_counts([left_ids], [right_ids])
 
 
-def mutual_knn_values(
-    left: Sequence[Int32[np.ndarray, "_ texts k"]],
-    right: Sequence[Int32[np.ndarray, "_ texts k"]] | None,
-) -> AffinityValues:
+def mutual_knn_values(left: Sequence[Layers], right: Sequence[Layers] | None, k: int) -> AffinityValues:
     """Return the mutual k-NN similarities of all layers of several models, float64 in [0, 1].
 
     Parameters
@@ -82,12 +80,26 @@ def mutual_knn_values(
     left, right : sequences of int32 arrays (layers, texts, k)
         Checked neighbor ids (`checked_ids`) of the same texts, as many of each; their layers one after
         the other are the rows and the columns. `right` is None where all are compared with each other.
+    k : int
+        Neighbors per text.
     """
     from isodepth.affinity.counts import shared_counts
 
-    _, n_texts, k = left[0].shape
-    values: np.ndarray = shared_counts(left, right) / float(n_texts * k)
+    rows = [np.asarray(ids) for ids in left]
+    columns = None if right is None else [np.asarray(ids) for ids in right]
+    values: np.ndarray = shared_counts(rows, columns) / float(rows[0].shape[1] * k)
     return values
+
+
+MUTUAL_KNN = Measure(
+    title="mutual k-NN",
+    all_values=mutual_knn_values,
+    reads="neighbors",
+    invariances=frozenset({"rotation", "scale", "text scale", "order"}),
+    chance=lambda n_texts, k: k / (n_texts - 1),
+    source="Wolfram & Schein 2025, Definition 4; Huh et al. 2024. Differs in nothing.",
+    cost="all pairs of layers in one pass over the texts: texts x layers x k sums of a byte per layer.",
+)
 
 
 def refuse_other_shapes(left_ids: np.ndarray, right_ids: np.ndarray) -> None:

@@ -37,7 +37,7 @@ def matrix_html(
     outline, outlined
         As for `isodepth.notebook.matrix_picture`.
     """
-    values, chance = matrix.values, matrix.known_chance
+    values, chance = matrix.values, matrix.chance
     pictures, numbers = [], dict(rows or {})
     if values.size:
         pictures.append(
@@ -80,7 +80,7 @@ def matrices_html(
     notes: Iterable[str] = (),
 ) -> str:
     """Return the HTML of all pairs of models, with what others found in them; as `matrix_html`."""
-    numbers = {**(rows or {}), **_read(matrices, matrices.known_chance)}
+    numbers = {**(rows or {}), **_read(matrices, matrices.chance)}
     if matrices.is_symmetric:
         numbers["models (layers)"] = _models(matrices.left, matrices.left_layers)
     else:
@@ -94,7 +94,7 @@ def matrices_html(
                 left_layers=matrices.left_layers,
                 right_layers=matrices.right_layers,
                 is_symmetric=matrices.is_symmetric,
-                chance=matrices.known_chance,
+                chance=matrices.chance,
             )
         )
     return card(
@@ -110,9 +110,11 @@ def matrices_html(
 
 def _read(matrices: "AffinityMatrix | AffinityMatrices", chance: float | None) -> dict[str, str]:
     """Return what similarities were measured by, on what."""
-    said = "not known for this measure" if chance is None else f"{chance:.4f} (k / (n_texts - 1))"
+    said = (
+        "not known for this measure, or another for each layer" if chance is None else f"{chance:.4f}"
+    )
     texts = f"{matrices.n_texts:,}" + ("" if matrices.texts is None else f" of {matrices.texts}")
-    return {"chance": said, "measure": f"{matrices.measure}, k = {matrices.k}", "texts": texts}
+    return {"chance": said, "measure": matrices.measured_by, "texts": texts}
 
 
 def _models(labels: tuple[str, ...], n_layers: tuple[int, ...]) -> str:

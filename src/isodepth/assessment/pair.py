@@ -203,7 +203,7 @@ def assessment(
     values, is_known = matrix.values, matrix.measure == CHANCE_KNOWN
     profile = diagonality_profile(
         values,
-        chance=matrix.chance if is_known else 0.0,
+        chance=0.0 if matrix.chance is None else matrix.chance,
         n_texts=matrix.n_texts,
         resampled=resampled,
         level=options.level,

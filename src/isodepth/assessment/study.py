@@ -159,7 +159,10 @@ class StudyAssessment:
 
         for _, _, pair, names in self._each():
             table = pair.matrix.to_table()
-            cells: dict[str, np.ndarray | None] = {"chance": np.full(len(table), pair.matrix.chance)}
+            chance = pair.matrix.chance
+            cells: dict[str, np.ndarray | None] = {
+                "chance": None if chance is None else np.full(len(table), chance)
+            }
             test, over_all = pair.familywise, pair.over_all
             low, high = pair.cell_intervals(self.options.level)
             cells |= {

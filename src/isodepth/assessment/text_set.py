@@ -195,6 +195,7 @@ def assess_text_set(
         matrices.is_symmetric
         and len(matrices.left) > 1
         and matrices.measure == CHANCE_KNOWN
+        and matrices.chance is not None
         and matrices.chance < 1  # else every text is a neighbor of every other
     )
     if has_distances and with_neighbors:

@@ -12,7 +12,7 @@ from isodepth.sources import is_hub_id
 
 SHARED: dict[str, tuple[str, ...] | None] = {
     **dict.fromkeys(("source", "format", "architecture", "model_type", "parameters", "dtype")),
-    **dict.fromkeys(("quantization", "attention", "torch", "transformers", "n_truncated")),
+    **dict.fromkeys(("quantization", "untrained", "attention", "torch", "transformers", "n_truncated")),
     "embedding_layer": None,
     "encoding": (
         *("max_tokens", "n_truncated", "n_distinct_inputs", "n_tokens_in_front"),

@@ -20,7 +20,7 @@ import numpy as np
 from scipy import special
 
 from isodepth.affinity import AffinityMatrices
-from isodepth.affinity.measures import CHANCE_KNOWN
+from isodepth.affinity.measures import CHANCE_KNOWN, measure_title, unusual_reading
 from isodepth.assessment import StudyAssessment, TextSetAssessment
 from isodepth.report.explained import (
     AUTOMATIC,
@@ -46,8 +46,6 @@ FORMAT_VERSION = 1
 MAIN_K = 10
 """Of several k, the one whose verdicts are shown, if it was assessed."""
 SQUARE_BINS = 40
-MEASURE_NAMES = {CHANCE_KNOWN: "mutual k-NN"}
-"""Of measures that people call otherwise than by their key."""
 
 
 def report_payload(
@@ -154,7 +152,12 @@ def _described(
         "right_name": of_set.texts_read[1],
         "n_texts": matrices.n_texts,
         "measure": kind.measure,
-        "measure_name": MEASURE_NAMES.get(kind.measure, kind.measure),
+        "measure_name": ", ".join(
+            [
+                measure_title(kind.measure),
+                *unusual_reading(matrices.metric, matrices.preprocessing),
+            ]
+        ),
         "capture": kind.capture,
         "pooling": kind.pooling,
         "symmetric": matrices.is_symmetric,

@@ -6,21 +6,32 @@ Memory: none to speak of.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from isodepth.affinity.measures import CHANCE_KNOWN
+from isodepth.affinity.measures import CHANCE_KNOWN, measure_source, measure_title
 from isodepth.assessment import AssessmentOptions, TextSetAssessment
 from isodepth.errors import listed
 from isodepth.report.sentences import is_control
 from isodepth.results import StudyResults
 
 FEW_TEXTS = 500
-METHOD_OF_SIMILARITY = (
+METHOD_OF_READING = (
     "Every text is read by every model. At the end of each decoder block the activation of a text is "
-    "taken, and its k nearest other texts by cosine similarity are its neighbors at that layer. The "
-    "similarity of two layers is the share of neighbors that they have in common, averaged over the "
-    "texts (mutual k-NN): 1 for identical neighborhoods, k / (number of texts - 1) by chance. An "
-    "affinity matrix holds the similarity of every layer of one model to every layer of another "
+    "taken. "
+)
+METHOD_OF_MUTUAL_KNN = (
+    "Its k nearest other texts {near} are its neighbors at that layer. The similarity of two layers is "
+    "the share of neighbors that they have in common, averaged over the texts (mutual k-NN): 1 for "
+    "identical neighborhoods, k / (number of texts - 1) by chance. "
+)
+METHOD_OF_MATRICES = (
+    "An affinity matrix holds the similarity of every layer of one model to every layer of another "
     "(Wolfram & Schein, arXiv 2504.08775)."
 )
+NEAR = {
+    "cosine": "by cosine similarity",
+    "euclidean": "by Euclidean distance",
+    "correlation": "by the correlation of their units",
+    "inner_product": "by inner product",
+}
 METHOD_OF_DIAGONAL = (
     "The generalized diagonal holds the pairs of layers that a monotone stretch of the shorter model "
     "onto the longer can reach. The paper's test compares the cells on it with those off it; cells are "
@@ -47,12 +58,12 @@ def method(sets: Sequence[TextSetAssessment], options: AssessmentOptions) -> lis
     options : AssessmentOptions
         How much was permuted and resampled.
     """
-    paragraphs = [METHOD_OF_SIMILARITY]
+    paragraphs = [_method_of_similarity(sets)]
     others = sorted({one.kind.measure for one in sets} - {CHANCE_KNOWN})
     if others:
         paragraphs.append(
-            f"{listed(others)}: what such similarities are by chance is not known, so there are no "
-            "verdicts and no intervals."
+            f"{listed(others, most=30)}: how far such similarities stray by chance is not known, so "
+            "there are no verdicts and no intervals."
         )
     if any(one.is_from_texts for one in sets):
         paragraphs.append(
@@ -189,3 +200,22 @@ def _plain(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return ", then ".join(_plain(entry) for entry in value)
     return "" if value is None else str(value)
+
+
+def _method_of_similarity(sets: Sequence[TextSetAssessment]) -> str:
+    """Return how similarities came about, by all measures that there are."""
+    said = [METHOD_OF_READING]
+    prepared = list(dict.fromkeys(one.matrices.preprocessing for one in sets))
+    if prepared != ["none"]:
+        said.append(f"Each layer's activations first went through: {listed(prepared, most=30)}. ")
+    if any(one.kind.measure == CHANCE_KNOWN for one in sets):
+        metrics = dict.fromkeys(
+            one.matrices.metric or "cosine" for one in sets if one.kind.measure == CHANCE_KNOWN
+        )
+        near = " or ".join(NEAR.get(metric, f"by {metric}") for metric in metrics)
+        said.append(METHOD_OF_MUTUAL_KNN.format(near=near))
+    for name in dict.fromkeys(one.kind.measure for one in sets):
+        source = measure_source(name)
+        if name != CHANCE_KNOWN and source:
+            said.append(f"{name} is {measure_title(name)} ({source.rstrip('.')}). ")
+    return "".join([*said, METHOD_OF_MATRICES])

@@ -119,11 +119,18 @@ class _Shown:
     @property
     def calibrated(self) -> float:
         """The highest similarity, on a scale that different k and numbers of texts share."""
-        matrix = self.pair.matrix
-        highest = float(matrix.values.max())
-        if self.pair.decision is None or matrix.chance >= 1:
+        highest, chance = float(self.pair.matrix.values.max()), self.pair.matrix.chance
+        if chance is None or chance >= 1:
             return highest
-        return (highest - matrix.chance) / (1 - matrix.chance)
+        return (highest - chance) / (1 - chance)
+
+
+def _by_chance(shown: _Shown) -> str:
+    """Return what is known of chance where there is no verdict."""
+    chance = shown.pair.matrix.chance
+    if chance is None:
+        return "what it is by chance is not known"
+    return f"chance gives {chance:.3f}, how far it strays is not known"
 
 
 def _shared(told: Sequence[_Shown], options: AssessmentOptions) -> str:
@@ -133,7 +140,7 @@ def _shared(told: Sequence[_Shown], options: AssessmentOptions) -> str:
     if not decided:
         why = "every text is a neighbor of every other, so nothing can be told"
         if told[0].verdict is None:
-            why = "what it is by chance is not known"
+            why = _by_chance(told[0])
         return f"{highest[0].upper()}{highest[1:]}; {why}."
     shared = [shown for shown in decided if (shown.p_shared or 0) <= options.alpha]
     p_values = [shown.p_shared for shown in shared or decided if shown.p_shared is not None]

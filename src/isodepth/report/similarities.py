@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from isodepth.affinity import AffinityMatrices, all_affinities
-from isodepth.affinity.measures import CHANCE_KNOWN
+from isodepth.affinity.measures import CHANCE_KNOWN, measure_title
 from isodepth.neighbors import Neighbors
 from isodepth.report.packing import packed
 from isodepth.results import Evidence
@@ -79,7 +79,9 @@ def _described(
 ) -> dict[str, Any]:
     blocks = blocks_of(matrices)
     values = np.concatenate([_block(matrices, i, j).reshape(-1) for i, j in blocks])
-    found: dict[str, Any] = {"k": matrices.k, "chance": None, "null_sd": None, "scale": None}
+    said = f"k = {matrices.k}" if matrices.k else measure_title(matrices.measure)
+    found: dict[str, Any] = {"k": matrices.k, "said": said}
+    found |= {"chance": None, "null_sd": None, "scale": None}
     stored = values
     if has_chance:
         is_modelled = matrices.n_texts >= 3

@@ -25,7 +25,8 @@ SPARED = "spared"
 """The manifest's key for files of sets that the study has and these results lack."""
 READERS = ("left", "left_layers", "right", "right_layers")
 FACTS = ("is_symmetric", "n_texts", "texts", "texts_digest", "right_texts_digest")
-"""What a results file says of each of its matrices, beside its kind."""
+LATER_FACTS = ("metric", "preprocessing")
+"""What a results file says of each of its matrices beside its kind; older files lack the later ones."""
 TEMPORARY_NAME = re.compile(r"\.[a-z0-9-]+-[a-z0-9_]{8}\.(safetensors|parquet|json)")
 """As `isodepth.atomic.atomic_path` names what it is writing."""
 LEFTOVER_SECONDS = 3600
@@ -47,7 +48,7 @@ def write_text_set(folder: Path, results: TextSetResults) -> list[Path]:
                 "kind": list(kind),
                 "array": kind.array,
                 **{name: list(getattr(one, name)) for name in READERS},
-                **{name: getattr(one, name) for name in FACTS},
+                **{name: getattr(one, name) for name in (*FACTS, *LATER_FACTS)},
             }
             for kind, one in results.matrices.items()
         ],

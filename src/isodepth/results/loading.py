@@ -12,7 +12,15 @@ import safetensors
 
 from isodepth.affinity import AffinityMatrices
 from isodepth.errors import StoreError, UnknownNameError, listed
-from isodepth.results.files import FACTS, FILE_NAME, FORMAT, FORMAT_VERSION, MANIFEST, READERS
+from isodepth.results.files import (
+    FACTS,
+    FILE_NAME,
+    FORMAT,
+    FORMAT_VERSION,
+    LATER_FACTS,
+    MANIFEST,
+    READERS,
+)
 from isodepth.results.study import MatrixKind, StudyResults, TextSetResults
 from isodepth.store.safetensors_files import mapped_arrays
 
@@ -98,6 +106,7 @@ def _loaded_set(path: Path) -> TextSetResults:
             kind = MatrixKind(*entry["kind"])
             said: dict[str, Any] = {name: tuple(entry[name]) for name in READERS}
             said |= {name: entry[name] for name in FACTS}
+            said |= {name: entry[name] for name in LATER_FACTS if name in entry}
             matrices[kind] = AffinityMatrices(
                 values=arrays[kind.array], measure=kind.measure, k=kind.k, **said
             )

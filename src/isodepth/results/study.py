@@ -21,7 +21,10 @@ _COLUMNS = ("texts", "matrices", "n texts", "models", "pairs", "layers")
 
 
 class MatrixKind(NamedTuple):
-    """Which of a text set's matrices: by what measure, of what, at which tokens."""
+    """Which of a text set's matrices: by what measure, of what, at which tokens.
+
+    `k` is 0 where the measure takes none.
+    """
 
     measure: str
     k: int
@@ -29,7 +32,8 @@ class MatrixKind(NamedTuple):
     pooling: str = "last"
 
     def __str__(self) -> str:
-        return f"{self.measure}, k = {self.k}, capture {self.capture}, pooling {self.pooling}"
+        counted = f", k = {self.k}" if self.k else ""
+        return f"{self.measure}{counted}, capture {self.capture}, pooling {self.pooling}"
 
     @property
     def array(self) -> str:

@@ -1,7 +1,7 @@
 """Which models does a study read, how, and what does each ask of a cluster?"""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -186,10 +186,9 @@ def model_named(written: str, folder: Path, loading: LoadingOptions) -> NamedMod
     base, identity, is_on_hub = _base(said.name, folder)
     if "revision" in options and not is_on_hub:
         raise ParameterError(f"{said.name} is no hub model, so it has no revision")
-    formats = {key: value for key, value in options.items() if key in LOADING_CHOICES}
-    for key, value in formats.items():
-        known_name(value, LOADING_CHOICES[key], what=key)
-    effective = LoadingOptions(**(asdict(loading) | formats))
+    for key in LOADING_CHOICES.keys() & options.keys():
+        known_name(options[key], LOADING_CHOICES[key], what=key)
+    effective = replace(loading, **said.loading)  # type: ignore[arg-type]
     if "adapter" in options:
         options["adapter"] = _adapter(options["adapter"], folder)
     carried = [f"{key}={options[key]}" for key in ("adapter", "revision") if key in options]

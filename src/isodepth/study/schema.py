@@ -39,6 +39,7 @@ EXPECTED = {
     "poolings[]": "expected a name in quotes or a whole number",
     "max_tokens": _AT_LEAST.format(1),
     "metric": _CHOICE,
+    "preprocessing": 'expected steps in quotes, as in "center" or "center + remove_components(3)"',
     "measures": 'expected a list of names, as in ["mutual_knn"]',
     "measures[]": _CHOICE,
     "ks": "expected a list of whole numbers, as in [1, 10]",
@@ -48,6 +49,8 @@ EXPECTED = {
     "keep.neighbors": _AT_LEAST.format(1),
     "loading": "expected a table: a line [loading], its keys below",
     "loading.trust_remote_code": _SWITCH,
+    "loading.untrained": "expected a seed, a whole number from 0 to 4294967295",
+    "loading.batch_tokens": _AT_LEAST.format(1),
     "resources": "expected a table: a line [resources], its keys below",
     "resources.models": 'expected tables: a line [resources.models."MODEL"], its keys below',
     "resources.models[]": 'expected a table: a line [resources.models."MODEL"], its keys below',
@@ -141,6 +144,8 @@ class LoadingTable(Table):
     device: str | None = None
     device_map: str | None = None
     trust_remote_code: bool = False
+    untrained: Seed | None = None
+    batch_tokens: Positive | None = None
 
 
 class TaskTable(Table):
@@ -170,6 +175,7 @@ class StudyTable(Table):
     poolings: Annotated[Numbered[Pooling], Field(min_length=1)] = {1: "last"}
     max_tokens: Positive | None = None
     metric: str = "cosine"
+    preprocessing: str = "none"
     measures: Annotated[Numbered[str], Field(min_length=1)] = {1: "mutual_knn"}
     ks: Annotated[Numbered[Positive], Field(min_length=1)] = {1: 10}
     keep: KeepTable = KeepTable()

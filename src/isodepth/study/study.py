@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from isodepth.activations.result import ExtractionOptions
+from isodepth.affinity.measures import measure_named
 from isodepth.defaults import KEPT_NEIGHBORS
 from isodepth.models.options import LoadingOptions
 from isodepth.progress import Progress, no_progress
@@ -156,14 +157,15 @@ class Study:
         Of the sampling of texts, where a text set says nothing else.
     captures, poolings, max_tokens
         What is read of the models: every capture, pooled in every way. See `extract`.
-    metric : str
-        See `nearest_neighbors`.
+    metric, preprocessing : str
+        See `nearest_neighbors`; the preprocessing by its canonical name.
     measures : tuple of str
-        Keys of `MEASURES`.
+        Keys of `MEASURES`, or names of packages' measures.
     ks : tuple of int
         Neighbors per text, each below the number of texts.
     keep_activations : bool
-        Keep the activations in the store (4 bytes x layers x texts x units).
+        Keep the activations in the store (4 bytes x layers x texts x units). Measures that read them
+        keep them in any case.
     keep_neighbors : int
         Neighbors kept per text, where there are as many: any k up to this needs no model.
     loading : LoadingOptions
@@ -186,6 +188,7 @@ class Study:
     poolings: tuple[str | int, ...] = ("last",)
     max_tokens: int | None = None
     metric: str = "cosine"
+    preprocessing: str = "none"
     measures: tuple[str, ...] = ("mutual_knn",)
     ks: tuple[int, ...] = (10,)
     keep_activations: bool = False
@@ -229,6 +232,11 @@ class Study:
             for pooling in self.poolings
         )
 
+    @property
+    def compares_activations(self) -> bool:
+        """Whether one of the measures reads activations, which are kept for it."""
+        return any(measure_named(measure).reads == "activations" for measure in self.measures)
+
     def resources_of(self, model: str) -> Resources:
         """Return what a task that loads this model asks of a cluster."""
         return self.model_resources.get(model, self.resources)
@@ -249,6 +257,7 @@ class Study:
                 "poolings": list(self.poolings),
                 "max_tokens": self.max_tokens,
                 "metric": self.metric,
+                "preprocessing": self.preprocessing,
                 "measures": list(self.measures),
                 "ks": list(self.ks),
                 "keep": {"activations": self.keep_activations, "neighbors": self.keep_neighbors},

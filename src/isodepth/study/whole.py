@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from isodepth.activations.result import CAPTURES, POOLINGS, pooling_named
-from isodepth.affinity import MEASURES
+from isodepth.affinity.measures import check_measure, known_measures
 from isodepth.defaults import KEPT_NEIGHBORS
 from isodepth.errors import ParameterError, listed, nearest_names
 from isodepth.models.options import LoadingOptions
 from isodepth.neighbors import METRICS
+from isodepth.preprocessing import Preprocessing
 from isodepth.study.models import (
     LOADING_CHOICES,
     chat_models,
@@ -49,7 +50,9 @@ def study_from(
     ks = _ks(table, n_texts, problems)
     resources = task_resources(table.resources, Resources())
     problems.noted(("metric",), table.metric, partial(known_name, table.metric, METRICS, what="metric"))
-    measure = partial(known_name, known=MEASURES, what="measure")
+    preprocessing = problems.noted(
+        ("preprocessing",), table.preprocessing, partial(Preprocessing.of, table.preprocessing)
+    )
     return Study(
         name=table.name or name,
         path=path,
@@ -61,7 +64,8 @@ def study_from(
         poolings=_once("poolings", table.poolings, problems, _pooling),
         max_tokens=table.max_tokens,
         metric=table.metric,
-        measures=_once("measures", table.measures, problems, measure),
+        preprocessing="none" if preprocessing is None else preprocessing.name,
+        measures=_once("measures", table.measures, problems, _measure),
         ks=ks,
         keep_activations=table.keep.activations,
         keep_neighbors=_neighbors(table, ks, problems),
@@ -130,6 +134,13 @@ def _capture(capture: str) -> str:
             "it is one layer, which is no depth to compare", hint=f"expected one of {listed(known)}"
         )
     return known_name(capture, known, what="capture")
+
+
+def _measure(measure: str) -> str:
+    """Return a measure's name, after loading it: a package's may be broken."""
+    known_name(measure, known_measures(), what="measure")
+    check_measure(measure)
+    return measure
 
 
 def _pooling(pooling: str | int) -> str | int:

@@ -186,7 +186,7 @@ function showTip(box, event) {
     if (pair.verdict) lines.push(pair.verdict);
     if (profile.on_minus_off) lines.push(`on minus off the diagonal ${estimate(profile.on_minus_off)}`);
     lines.push(`highest similarity ${number(pair.highest[0])}`);
-    if (state.k !== set.main) lines.push(`these numbers are of k = ${set.ks[set.main].k}, colors of k = ${set.ks[state.k].k}`);
+    if (state.k !== set.main) lines.push(`these numbers are of ${set.ks[set.main].said}, colors of ${set.ks[state.k].said}`);
   }
   tip.textContent = lines.join("\n");
   tip.style.left = `${Math.min(event.clientX + 14, innerWidth - 300)}px`;

@@ -20,8 +20,8 @@ function describeVerdict(set, pair) {
   const words = [];
   if (!pair) words.push("A model with itself: every layer is like itself, and nothing is tested.");
   else if (pair.sentence) words.push(pair.swapped ? sidesSwapped(pair.sentence) : pair.sentence);
-  else words.push(`What ${set.measure_name} gives by chance is not known, so there is no verdict.`);
-  if (pair && state.k !== set.main) words.push(` (Verdict, intervals and depth map are those of k = ${set.ks[set.main].k}.)`);
+  else words.push(`How far ${set.measure_name} strays by chance is not known, so there is no verdict.`);
+  if (pair && state.k !== set.main) words.push(` (Verdict, intervals and depth map are those of ${set.ks[set.main].said}.)`);
   fill(byId("verdict"), ...words);
 }
 
@@ -39,7 +39,7 @@ function describeKey(set, pair) {
     keys.push(key("rows", "most similar column of each row"), key("columns-key", "most similar row of each column"));
   }
   if (byId("show-map").checked && pair) {
-    keys.push(key("map", `depth map (k = ${set.ks[set.main].k})`));
+    keys.push(key("map", `depth map (${set.ks[set.main].said})`));
     if (set.from_texts) keys.push(key("band", `its ${percent(payload.level)} band, layer by layer`));
   }
   byId("matrix-key").dataset.scale = state.scale;
@@ -248,7 +248,7 @@ function fillPairNumbers(set, pair, names) {
     ["disagreement of map and best matches", number(pair.match_disagreement)],
   ];
   const list = element("dl", {id: "pair-list"}, ...rows.flatMap(([name, said]) => [element("dt", {}, name), element("dd", {}, said)]));
-  const notes = [`k = ${set.ks[set.main].k}. ${set.from_texts ? `In brackets: ${level} intervals from resampled texts.` : "From the matrix alone: no intervals."}`];
+  const notes = [`${set.ks[set.main].said}. ${set.from_texts ? `In brackets: ${level} intervals from resampled texts.` : "From the matrix alone: no intervals."}`];
   if (pair.match_disagreement > payload.trusted_disagreement) {
     notes.push(` The depth map disagrees with the most similar layers by more than ${payload.trusted_disagreement} of the depth: do not trust it.`);
   }

@@ -39,7 +39,7 @@ function drawTable(set) {
   }, ...COLUMNS.map((column) => (column.id === "left"
     ? element("td", {}, element("button", {type: "button"}, element("bdi", {}, row.left)))
     : element("td", {class: column.say ? "number" : null}, element("bdi", {}, column.say ? column.say(row) : column.of(row)))))));
-  fill(byId("table"), element("caption", {class: "hint"}, `${rows.length} of ${set.pairs.length} pairs, k = ${set.ks[set.main].k}`),
+  fill(byId("table"), element("caption", {class: "hint"}, `${rows.length} of ${set.pairs.length} pairs, ${set.ks[set.main].said}`),
     element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...body));
 }
 
@@ -62,7 +62,7 @@ function drawZoo(set) {
       element("td", {class: "number"}, pValue(zoo.p_value)), element("td", {class: "number"}, String(zoo.n_pairs)),
       element("td", {}, `${zoo.n_units} ${zoo.resampled || ""}`));
   });
-  fill(place, element("caption", {class: "hint"}, `k = ${set.ks[set.main].k}`), element("thead", {}, element("tr", {}, ...head.map((name, place) => element("th", {scope: "col", class: place > 0 && place < 4 ? "number" : null}, name)))), element("tbody", {}, ...rows));
+  fill(place, element("caption", {class: "hint"}, `${set.ks[set.main].said}`), element("thead", {}, element("tr", {}, ...head.map((name, place) => element("th", {scope: "col", class: place > 0 && place < 4 ? "number" : null}, name)))), element("tbody", {}, ...rows));
 }
 
 function drawAbout() {

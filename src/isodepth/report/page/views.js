@@ -58,7 +58,7 @@ function drawMatches(set) {
     onPoint(id, (point) => choosePlace(set, point.customdata));
   }
   const many = isMany ? " Shaded: the share of lines that pass at each depth. Strong line: their median." : "";
-  const k = `k = ${set.ks[state.k].k}`;
+  const k = `${set.ks[state.k].said}`;
   fill(byId("depth-caption"), `Where in the other model the most similar layer lies, one line for each pair and direction (${all.length}; ${k}). Dotted: equal relative depth.${many}`);
   fill(byId("similarity-caption"), `How similar that layer is (${k}). Dotted: chance.${many}`);
 }
@@ -122,7 +122,7 @@ function drawContrast(set) {
   }, shapes: [{type: "line", x0: 0, y0: 0, x1: most, y1: most, line: {color: color("ink"), width: 1, dash: "dot"}}]});
   onPoint("contrast", (point) => choosePlace(set, point.customdata));
   const above = known.filter(({pair}) => pair.profile.on_mean[0] > pair.profile.off_mean[0]).length;
-  fill(byId("contrast-caption"), `Mean similarity on the generalized diagonal against off it (k = ${set.ks[set.main].k}): ${above} of ${known.length} pairs lie above the dotted line of equality.`);
+  fill(byId("contrast-caption"), `Mean similarity on the generalized diagonal against off it (${set.ks[set.main].said}): ${above} of ${known.length} pairs lie above the dotted line of equality.`);
 }
 
 async function drawSquare(set) {
@@ -139,7 +139,7 @@ async function drawSquare(set) {
     hovertemplate: "depths %{y:.2f} and %{x:.2f}: %{z:.3f}<extra></extra>"}], {margin: {l: 55, r: 10, t: 10, b: 45}, axes: {
     xaxis: {title: {text: "depth of the right model"}, range: [0, 1], showgrid: false}, yaxis: {title: {text: "depth of the left model"}, range: [0, 1], showgrid: false},
   }});
-  fill(byId("square-caption"), `The mean of ${square.n_matrices} matrices on a square of relative depths${square.both_orders ? ", each in both orders" : ""} (k = ${set.ks[set.main].k}; colors 0 to ${number(highest)}).`);
+  fill(byId("square-caption"), `The mean of ${square.n_matrices} matrices on a square of relative depths${square.both_orders ? ", each in both orders" : ""} (${set.ks[set.main].said}; colors 0 to ${number(highest)}).`);
 }
 
 function drawProfile(set) {
@@ -167,7 +167,7 @@ function drawProfile(set) {
   });
   byId("profile").style.height = `${60 + (isNarrow() ? 27 : 21) * rows}px`;
   plot("profile", traces, {hovermode: "closest", margin: {l: 60, r: 15, t: 5, b: 25}, axes, annotations});
-  fill(byId("profile-caption"), `In which respects matrices are diagonal (k = ${set.ks[set.main].k}): the chosen pair${set.from_texts ? " with its intervals" : ""}, and ${set.pairs.length > MANY ? "where the middle 50 % (thick) and 90 % (thin) of all pairs lie" : "all pairs as ticks"}. Each scale has its own axis. Point at a part for what it is.`,
+  fill(byId("profile-caption"), `In which respects matrices are diagonal (${set.ks[set.main].said}): the chosen pair${set.from_texts ? " with its intervals" : ""}, and ${set.pairs.length > MANY ? "where the middle 50 % (thick) and 90 % (thin) of all pairs lie" : "all pairs as ticks"}. Each scale has its own axis. Point at a part for what it is.`,
     ...(chosen && chosen.swapped ? [" Of the chosen pair, left is here ", element("bdi", {}, set.left[chosen.left]), ", right ", element("bdi", {}, set.right[chosen.right]), "."] : []));
 }
 
@@ -235,5 +235,5 @@ function drawTree(set) {
     yaxis: {tickvals: tree.order.map((_, place) => place), ticktext: tree.order.map((label) => plotText(shortened(label, isNarrow() ? 18 : 34))), showgrid: false, zeroline: false, range: [-0.6, n - 0.4]},
   }, margin: {l: 60, r: 40, t: 10, b: 45}});
   const share = tree.support.some((one) => one !== null) ? " Beside a branch: in how many resamples of the texts these models form a group." : "";
-  fill(byId("tree-caption"), `Models clustered by how much their layers share at corresponding depths (k = ${set.ks[set.main].k}).${share}`);
+  fill(byId("tree-caption"), `Models clustered by how much their layers share at corresponding depths (${set.ks[set.main].said}).${share}`);
 }
