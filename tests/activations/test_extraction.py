@@ -141,6 +141,36 @@ def test_a_width_at_which_products_are_split_among_threads_changes_no_bit_either
     np.testing.assert_array_equal(values[3], values[2])
 
 
+def test_batches_hold_as_many_tokens_as_the_model_was_loaded_for(llama_folder: Path) -> None:
+    lengths = [3, 29, 5, 23, 7, 19, 11, 17, 13]
+    texts = tiny_models.texts_of(lengths)
+    read: dict[int | None, list[tuple[int, int]]] = {}
+    values = {}
+    for batch_tokens in (None, 61, 1):
+        model = load_model(llama_folder, batch_tokens=batch_tokens)
+        (extraction,) = prepare_extraction(model, TextSet.of(texts), ExtractionOptions())
+        shapes: list[tuple[int, int]] = []
+        hook = model.blocks[0].register_forward_pre_hook(
+            lambda module, inputs, seen=shapes: seen.append(tuple(inputs[0].shape[:2]))
+        )
+        for _ in extraction.batches():
+            pass
+        hook.remove()
+        read[batch_tokens] = sorted(shapes)
+        activations = extract(model, texts)
+        assert activations.provenance["token_budget"] == (batch_tokens or 1024)
+        values[batch_tokens] = activations.values
+    in_front = 1  # the tokenizer's
+    longest = max(lengths) + in_front
+    assert read[None] == [(len(lengths), longest)]
+    assert read[61] == [(2, 30), (3, 20), (4, 12)]
+    assert read[1] == sorted((1, length + in_front) for length in lengths)
+    for batch_tokens in (61, 1):
+        assert largest_relative_difference(values[batch_tokens], values[None]) < 1e-5
+    given = extract(load_model(llama_folder, batch_tokens=61), texts, token_budget=199)
+    assert given.provenance["token_budget"] == 199
+
+
 def test_rows_come_back_in_the_order_of_the_texts(llama_folder: Path, rng: np.random.Generator) -> None:
     model = load_model(llama_folder)
     order = rng.permutation(len(TEXTS))

@@ -472,6 +472,36 @@ def test_a_change_between_that_of_decoders_and_of_encoders_cannot_be_told() -> N
     assert not is_causal(body, 3, is_exact=True)
 
 
+class Scaled(torch.nn.Module):
+    """A block that keeps zeros: it multiplies every token by a number."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        return hidden * self.factor
+
+
+@pytest.mark.parametrize("token", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("is_exact", [True, False])
+def test_a_token_whose_embedding_is_zero_hides_nothing(token: int, is_exact: bool) -> None:
+    for last, expected in ((Scaled(2.0), True), (Mean(), False)):
+        body = Net(layers=[Scaled(0.5), last])
+        with torch.no_grad():
+            body.embedding.weight[token] = 0
+        assert is_causal(body, 2, is_exact=is_exact) is expected
+
+
+@pytest.mark.parametrize("is_exact", [True, False])
+def test_activations_that_are_all_zero_tell_nothing(is_exact: bool) -> None:
+    body = Net(layers=[Scaled(0.5), Scaled(0.0)])
+    with pytest.raises(ModelError) as caught:
+        is_causal(body, 2, is_exact=is_exact)
+    assert caught.value.message == "tiny (Net): all activations are zero on 5 tokens"
+    assert caught.value.hint == "the weights may be damaged, or were never set."
+
+
 @pytest.mark.parametrize("is_exact", [True, False])
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
 def test_activations_that_are_not_finite_are_no_matter_of_causality(

@@ -9,7 +9,8 @@ from isodepth.models.names import MODEL_OPTIONS, ModelName, model_name
 
 WORD = st.text("abcdefgXYZ012.-_", min_size=1, max_size=9)
 VALUE = st.text("ab ,()=@/.", max_size=9)
-OPTIONS = st.dictionaries(st.sampled_from(sorted(MODEL_OPTIONS)), VALUE, max_size=4)
+WORDS = sorted(key for key, kind in MODEL_OPTIONS.items() if kind is str)
+OPTIONS = st.dictionaries(st.sampled_from(WORDS), VALUE, max_size=4)
 
 
 @given(WORD, OPTIONS)
@@ -78,6 +79,20 @@ def test_an_unknown_option_gets_the_nearest_name(written: str, option: str, near
     for known in MODEL_OPTIONS:
         assert known in caught.value.message
     assert caught.value.hint == f"write {nearest}=..."
+
+
+def test_seeds_and_tokens_are_numbers() -> None:
+    found = model_name("gemma-2b(untrained=007, batch_tokens=512, dtype=float16, adapter=./x)")
+    assert found.options["untrained"] == "7"
+    assert found.loading == {"untrained": 7, "batch_tokens": 512, "dtype": "float16"}
+
+
+@pytest.mark.parametrize("option", ["untrained", "batch_tokens"])
+@pytest.mark.parametrize("value", ["true", "-1", "0.5", ""])
+def test_anything_else_than_a_number_is_refused_there(option: str, value: str) -> None:
+    with pytest.raises(ParameterError) as caught:
+        model_name(f"gemma-2b({option}={value})")
+    assert caught.value.message == f"gemma-2b: {option} must be a whole number; got {value!r}"
 
 
 def test_a_value_without_a_name_is_refused() -> None:

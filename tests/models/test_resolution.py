@@ -221,13 +221,15 @@ def test_labels_and_digests_say_what_changes_activations(llama_folder: Path) -> 
         "quantization=8bit": ["8bit"],
         "attention=eager": ["eager attention"],
         "attention=eager, quantization=4bit, dtype=bfloat16": ["bfloat16", "4bit", "eager attention"],
+        "batch_tokens=1": ["batches of 1 token"],
+        "batch_tokens=512, dtype=bfloat16": ["bfloat16", "batches of 512 tokens"],
     }.items():
         source = resolve_model(f"{llama_folder}({options})")
         assert source.name == f"tiny-llama ({', '.join(expected)})"
         assert source.digest == " + ".join([plain.weights_digest, *expected])
         assert source.weights_digest == plain.weights_digest
         found[source.digest] = source
-    assert len(found) == 6
+    assert len(found) == 8
 
 
 def test_where_a_model_runs_changes_neither_label_nor_digest(llama_folder: Path) -> None:
@@ -260,6 +262,8 @@ def test_an_option_in_the_name_is_checked_as_one_beside_it(llama_folder: Path) -
         ({"device": "gpu"}, "device must be cpu, cuda, cuda:NUMBER or mps; got 'gpu'"),
         ({"device": "cuda:x"}, "device must be cpu, cuda, cuda:NUMBER or mps; got 'cuda:x'"),
         ({"device": "cuda:-1"}, "device must be cpu, cuda, cuda:NUMBER or mps; got 'cuda:-1'"),
+        ({"batch_tokens": 0}, "batch_tokens must be at least 1; got 0"),
+        ({"batch_tokens": True}, "batch_tokens must be a whole number; got True"),
     ],
 )
 def test_options_that_are_none_are_told_what_there_is(wrong: dict[str, str], said: str) -> None:

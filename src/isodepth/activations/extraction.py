@@ -191,7 +191,7 @@ def prepare_extraction(
     options : ExtractionOptions, or several
         What to read; several must differ in capture and pooling only.
     token_budget : int, optional
-        The most tokens of a batch, padding included; what suits the device where it is left out.
+        The most tokens of a batch, padding included; else the model's `batch_tokens`, or its device's.
     n_probes : int
         How many texts the contract is measured on.
 
@@ -237,7 +237,7 @@ def prepare_extraction(
     with quiet_transformers():  # it logs which of its implementations it falls back to
         contracts = check_contracts(model, encoded, readings, n_probes=n_probes)
     on_accelerator = str(model.provenance.get("device", "cpu")).startswith(("cuda", "mps"))
-    default = ACCELERATOR_TOKEN_BUDGET if on_accelerator else TOKEN_BUDGET
+    default = model.batch_tokens or (ACCELERATOR_TOKEN_BUDGET if on_accelerator else TOKEN_BUDGET)
     passes: dict[str, list[tuple[ExtractionOptions, Contract]]] = {}
     for one, contract in zip(wanted, contracts, strict=True):
         passes.setdefault(contract.batching, []).append((one, contract))
@@ -288,8 +288,8 @@ def extract(
         Wrap every text as a user's turn in the model's own chat template, with the generation prompt,
         as the paper does for its instruction-tuned models.
     token_budget : int, optional
-        The most tokens of a batch, padding included; what suits the device where it is left out.
-        Changes speed and memory; values only by rounding.
+        The most tokens of a batch, padding included; the model's `batch_tokens` where it is left out,
+        and what suits the device where that is None. Changes speed and memory; values only by rounding.
     progress : Progress
         Told of tokens read.
 

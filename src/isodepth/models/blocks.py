@@ -14,7 +14,6 @@ of layers: then every member must run.
 """
 
 import itertools
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -140,7 +139,8 @@ def sees_only_earlier(body: torch.nn.Module, found: FoundBlocks, *, name: str, i
     """Return whether a token's activation is the same whatever follows it, as in a causal decoder.
 
     A few tokens are read twice, with another last token; what the last block returns for those before
-    is compared.
+    is compared. Tokens for which it returns zeros both times tell nothing: that of padding does, in
+    models whose embedding of it is zero.
 
     Parameters
     ----------
@@ -157,7 +157,7 @@ def sees_only_earlier(body: torch.nn.Module, found: FoundBlocks, *, name: str, i
     Raises
     ------
     ModelError
-        If activations are not finite, or it cannot be told.
+        If activations are not finite or all zero, or it cannot be told.
     """
     running = [block for number, block in enumerate(found.blocks) if number not in found.skipped]
     outputs: list[torch.Tensor] = []
@@ -171,14 +171,21 @@ def sees_only_earlier(body: torch.nn.Module, found: FoundBlocks, *, name: str, i
         for read in (ids, other):
             body(input_ids=read, use_cache=False)
     one, two = outputs[0][0, :-1], outputs[1][0, :-1]
-    change = torch.linalg.vector_norm(two - one, dim=-1) / torch.linalg.vector_norm(one, dim=-1)
-    largest = float(change.median())
-    if not math.isfinite(largest):
+    size = torch.maximum(*(torch.linalg.vector_norm(output, dim=-1) for output in (one, two)))
+    if not bool(torch.isfinite(size).all()):
         raise ModelError(
             f"{name} ({type(body).__name__}): NaN or infinite activations on {N_PROBE_TOKENS} tokens",
             hint="the weights may be damaged, or overflow in this number format (try --dtype float32 "
             "or bfloat16).",
         )
+    telling = size > 0
+    if not bool(telling.any()):
+        raise ModelError(
+            f"{name} ({type(body).__name__}): all activations are zero on {N_PROBE_TOKENS} tokens",
+            hint="the weights may be damaged, or were never set.",
+        )
+    change = torch.linalg.vector_norm(two - one, dim=-1)[telling] / size[telling]
+    largest = float(change.median())
     limits = (EXACT_LIMIT, EXACT_LIMIT) if is_exact else (ROUNDED_LIMIT, ENCODER_LIMIT)
     if limits[0] < largest < limits[1]:
         raise ModelError(

@@ -5,9 +5,10 @@ vocabularies it is most of the arithmetic. Of a model that sees or hears, only t
 is kept.
 
 Memory: the weights of the body, at 4 bytes a parameter in float32 and 2 in bfloat16; while loading,
-those of the other parts too.
+those of the other parts too. An untrained copy is drawn in float32 first, whatever its number format.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,12 @@ from isodepth.models.gguf import gguf_folder
 from isodepth.models.model import Model
 from isodepth.models.options import LoadingOptions
 from isodepth.models.resolution import ModelSource, resolve_model
-from isodepth.models.transformers_calls import quiet_transformers, refuse_missing_weights
+from isodepth.models.transformers_calls import (
+    made_headless,
+    quiet_transformers,
+    refuse_missing_weights,
+)
+from isodepth.models.untrained import untrained_model
 from isodepth.progress import Progress, no_progress
 
 
@@ -36,6 +42,8 @@ def load_model(
     device: str | None = None,
     device_map: str | None = None,
     trust_remote_code: bool = False,
+    untrained: int | None = None,
+    batch_tokens: int | None = None,
     progress: Progress = no_progress,
 ) -> Model:
     """Return a model of the catalogue, of a local folder or GGUF file, or of the hub.
@@ -51,7 +59,7 @@ def load_model(
         Of a hub model: branch, tag or commit.
     adapter : str or Path, optional
         A PEFT adapter to put on it: a folder or a hub id.
-    dtype, quantization, attention, device, device_map, trust_remote_code
+    dtype, quantization, attention, device, device_map, trust_remote_code, untrained, batch_tokens
         See `LoadingOptions`.
     progress : Progress
         Told of downloads and of the conversion of a GGUF file, which is done once and kept.
@@ -76,6 +84,8 @@ def load_model(
         device=device,
         device_map=device_map,
         trust_remote_code=trust_remote_code,
+        untrained=untrained,
+        batch_tokens=batch_tokens,
     )
     if isinstance(name_or_path, ModelSource):
         source = name_or_path
@@ -111,15 +121,17 @@ def load_model(
             hint="name a revision at which it is what the catalogue describes.",
         )
     progress(label, 1, 1, "steps")
-    return model
+    return replace(model, batch_tokens=source.options.batch_tokens)
 
 
-def load_tokenizer(name_or_path: str | Path, *, progress: Progress = no_progress) -> Any:
+def load_tokenizer(name_or_path: str | Path | ModelSource, *, progress: Progress = no_progress) -> Any:
     """Return the tokenizer of a model, without loading its weights.
 
     Parameters and errors are those of `load_model`, without options.
     """
-    source = resolve_model(name_or_path)
+    source = name_or_path if isinstance(name_or_path, ModelSource) else resolve_model(name_or_path)
+    if source.model is not None:
+        return source.model.tokenizer
     return _tokenizer(_folder(source, progress), source)
 
 
@@ -191,14 +203,13 @@ def _loaded(folder: Path, source: ModelSource) -> Any:
         **_settings(source.options),
         **_own_code(source),
     }
+    seed = source.options.untrained
     try:
-        try:
-            loaded, account = transformers.AutoModel.from_pretrained(folder, **settings)
-        except ValueError as error:
-            # code of a model's makers often knows the model with its head only
-            if "Unrecognized configuration class" not in str(error):
-                raise
-            loaded, account = transformers.AutoModelForCausalLM.from_pretrained(folder, **settings)
+        loaded, account = (
+            made_headless(lambda kind: kind.from_pretrained(folder, **settings))
+            if seed is None
+            else untrained_model(folder, seed=seed, settings=settings)
+        )
     except Exception as error:
         # transformers raises many types here; whatever it is, the folder holds no usable model
         code = "trust_remote_code" in str(error)
@@ -222,4 +233,5 @@ def _loaded(folder: Path, source: ModelSource) -> Any:
 
 
 def _said(options: LoadingOptions) -> dict[str, Any]:
-    return {"quantization": options.quantization, "trust_remote_code": options.trust_remote_code}
+    said = ("quantization", "trust_remote_code", "untrained")
+    return {name: getattr(options, name) for name in said}

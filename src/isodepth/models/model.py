@@ -39,6 +39,8 @@ class Model:
     rescales_above : int or None
         The number of tokens above which its position embeddings depend on the longest text of a batch;
         None where they never do.
+    batch_tokens : int or None
+        The most tokens of a batch, padding included; None for what suits the device.
     object_state : int or None
         What a model object looked like when it was identified; None where it was loaded here, or its
         user identifies it.
@@ -57,6 +59,7 @@ class Model:
     context_length: int | None
     is_causal: bool = True
     rescales_above: int | None = None
+    batch_tokens: int | None = None
     object_state: int | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
 

@@ -7,6 +7,8 @@
 ``./adapter``                                          a PEFT adapter, on the base that it names
 ``MODEL(adapter=./adapter)``                           a PEFT adapter on any of them
 ``MODEL(dtype=bfloat16)``, ``(quantization=4bit)``     read in another number format
+``MODEL(untrained=0)``                                 with weights drawn at random, by this seed
+``MODEL(batch_tokens=512)``                            read in batches of so many tokens
 ``MODEL(revision=main, attention=eager)``              several options
 =====================================================  ===============================================
 
@@ -19,9 +21,11 @@ from dataclasses import dataclass, field
 from isodepth.errors import ParameterError
 from isodepth.notation import is_option, split_arguments, written_options
 
-MODEL_OPTIONS: dict[str, type] = dict.fromkeys(
-    ("adapter", "dtype", "quantization", "attention", "revision"), str
-)
+NUMBERS = ("untrained", "batch_tokens")
+MODEL_OPTIONS: dict[str, type] = {
+    **dict.fromkeys(("adapter", "dtype", "quantization", "attention", "revision"), str),
+    **dict.fromkeys(NUMBERS, int),
+}
 _AT_REVISION = re.compile(r"([^/@\s]+/[^/@\s]+)@(\S+)")
 
 
@@ -34,11 +38,20 @@ class ModelName:
     name : str
         What stands before options and revision.
     options : dict
-        Keys of `MODEL_OPTIONS`.
+        Keys of `MODEL_OPTIONS`, each with what was written.
     """
 
     name: str
     options: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def loading(self) -> dict[str, str | int]:
+        """Those of the options that `LoadingOptions` has, with values of their types."""
+        return {
+            key: int(value) if key in NUMBERS else value
+            for key, value in self.options.items()
+            if key not in ("adapter", "revision")
+        }
 
 
 def model_name(written: str) -> ModelName:

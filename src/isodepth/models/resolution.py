@@ -79,7 +79,7 @@ class ModelSource:
         parts = [self.weights_digest]
         if self.adapter is not None:
             parts.append(f"adapter {self.adapter.weights_digest}")
-        return " + ".join([*parts, *self.options.differences])
+        return " + ".join([*parts, *self.options.identity])
 
 
 def resolve_model(
@@ -132,7 +132,7 @@ def resolve_model(
         )
     refuse_imported(name_or_path, "model")
     name = _taken_apart(name_or_path)
-    said = dict(name.options)
+    said = name.options
     twice = [
         what
         for what, value in (("revision", revision), ("adapter", adapter))
@@ -140,9 +140,9 @@ def resolve_model(
     ]
     if twice:
         raise ParameterError(f"{name_or_path}: {listed(twice)} given twice")
-    revision = said.pop("revision", revision)
-    adapter = said.pop("adapter", adapter)
-    loading = replace(loading, **said)  # type: ignore[arg-type]
+    revision = said.get("revision", revision)
+    adapter = said.get("adapter", adapter)
+    loading = replace(loading, **name.loading)  # type: ignore[arg-type]
     with_code = loading.trust_remote_code
     may_be_hub_id = isinstance(name_or_path, str)
     found = _found(
@@ -165,6 +165,7 @@ def resolve_model(
             )
     else:
         on_it = None
+    loading.refuse_adapter(on_it, name=name.name)
     label = model_label(found.name, None if on_it is None else on_it.name, loading)
     return replace(found, name=label, adapter=on_it, options=loading)
 
@@ -186,13 +187,13 @@ def unread_model(written: str, *, options: LoadingOptions | None = None) -> Mode
         If its options cannot be used, or it is the folder of an adapter that cannot be read.
     """
     name = _taken_apart(written)
-    said = dict(name.options)
-    revision, adapter = said.pop("revision", None), said.pop("adapter", None)
-    loading = replace(options or LoadingOptions(), **said)  # type: ignore[arg-type]
+    revision, adapter = name.options.get("revision"), name.options.get("adapter")
+    loading = replace(options or LoadingOptions(), **name.loading)  # type: ignore[arg-type]
     base, on_it = name.name, adapter
     if _is_adapter(_place(base)):
         config = _read_json(Path(base).expanduser() / ADAPTER_CONFIG)
         base, on_it = str(config.get("base_model_name_or_path")), base
+    loading.refuse_adapter(on_it, name=name.name)
     place = _place(base)
     carried = None if on_it is None else _unread_name(_taken_apart(on_it).name)
     return ModelSource(

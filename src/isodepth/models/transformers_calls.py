@@ -2,10 +2,13 @@
 
 import contextlib
 import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
+from typing import Any, TypeVar
 
 from isodepth.errors import ModelError, counted, listed
+
+Made = TypeVar("Made")
 
 
 @contextlib.contextmanager
@@ -30,6 +33,21 @@ def quiet_transformers() -> Iterator[None]:
         quantizer.setLevel(quantizer_level)
         if had_bars:
             transformers_logging.enable_progress_bar()
+
+
+def made_headless(make: Callable[[Any], Made]) -> Made:
+    """Return what `make` gives for transformers' class of models without head, or else with one.
+
+    Code of a model's makers often knows the model with its head only.
+    """
+    import transformers
+
+    try:
+        return make(transformers.AutoModel)
+    except ValueError as error:
+        if "Unrecognized configuration class" not in str(error):
+            raise
+        return make(transformers.AutoModelForCausalLM)
 
 
 def refuse_missing_weights(missing: Collection[str], *, name: str, where: Path) -> None:
