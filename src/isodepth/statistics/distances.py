@@ -92,8 +92,8 @@ def model_distances(
     by : {"path", "proportional", "diagonal"}
         What the similarity is the mean over; see `PATHS`.
     chance : float, optional
-        The similarity of unrelated layers, below 1. Where it is left out, k / (n_texts - 1), which is
-        that of mutual k-NN; any other measure needs it.
+        The similarity of unrelated layers, below 1. Where it is left out, that of the measure;
+        measures whose chance level is not known need it.
 
     Raises
     ------
@@ -178,12 +178,12 @@ def _checked_chance(matrices: AffinityMatrices, by: str, chance: float | None) -
             "all_affinities of a single text set gives such matrices.",
         )
     if chance is None:
-        if matrices.measure != "mutual_knn":
+        chance = matrices.chance
+        if chance is None:
             raise ParameterError(
                 f"the chance level of {matrices.measure!r} is not known",
                 hint="pass chance=, the mean similarity of unrelated layers.",
             )
-        chance = matrices.chance
     if not chance < 1:
         raise ParameterError(
             f"chance must be below 1; got {chance}",

@@ -245,9 +245,9 @@ def familywise_tests(
         progress("relabelling texts", done, n_permutations, "steps")
         if columns is None:
             others = (_relabelled([ids], rng)[0] for ids in rows[1:])
-            values = mutual_knn_values([rows[0], *others], None)
+            values = mutual_knn_values([rows[0], *others], None, matrices.k)
         else:
-            values = mutual_knn_values(rows, _relabelled(columns, rng))
+            values = mutual_knn_values(rows, _relabelled(columns, rng), matrices.k)
         by_left = np.maximum.reduceat(whole.z(values), row_starts[:-1], axis=0)
         maxima[done] = np.maximum.reduceat(by_left, column_starts[:-1], axis=1)
     progress("relabelling texts", n_permutations, n_permutations, "steps")

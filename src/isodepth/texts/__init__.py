@@ -3,6 +3,7 @@
 from isodepth.texts.catalogue import TEXT_SETS, CatalogueTexts
 from isodepth.texts.controls import CONTROLS
 from isodepth.texts.description import TextDescription, catalogue_description, describe_texts
+from isodepth.texts.labels import text_labels
 from isodepth.texts.loading import (
     controlled_texts,
     fetch_texts,
@@ -26,5 +27,6 @@ __all__ = [
     "fetch_texts",
     "load_parallel_texts",
     "load_texts",
+    "text_labels",
     "texts_digest",
 ]

@@ -1,0 +1,134 @@
+"""Are two layers alike because both name the same few texts? Similarities that count less toward hubs.
+
+In many dimensions some texts, the hubs, stand among the nearest neighbors of very many others, and some
+in nobody's (Radovanović et al. 2010). Layers that share their hubs share neighbors, whatever else they
+hold. Both corrections ask not how similar two texts are, but how similar for these two: a hub is
+similar to all.
+
+>>> from isodepth.confounds import layer_similarities, nearest
+>>> rng = np.random.default_rng(0)
+>>> vectors = rng.normal(size=(200, 50)) + 0.3 * rng.normal(size=50)
+>>> plain = layer_similarities(vectors)
+>>> def most_named(similarities): return int(np.bincount(nearest(similarities, 10)[0].ravel()).max())
+>>> [most_named(one) for one in (plain, local_scaling(plain), mutual_proximity(plain))]
+[32, 17, 18]
+
+Memory: four arrays (texts, texts) in float64 beside the one handed over; 2,048 texts take 134 MB.
+"""
+
+import numpy as np
+from jaxtyping import Float64
+
+from isodepth.confounds.similarities import TextSimilarities, refuse_unusable
+from isodepth.errors import ParameterError
+
+SCALING_K = 10
+"""Neighbors that tell a text's own scale, where there are as many."""
+LEAST_DISTANCE = 2.0**-26
+"""Shorter chords between unit vectors are rounding of their cosine, which is 1 up to 2 ** -53."""
+
+
+def local_scaling(similarities: TextSimilarities, *, k: int = SCALING_K) -> TextSimilarities:
+    """Return similarities relative to how near either text's nearest neighbors are, all below or at 0.
+
+    Parameters
+    ----------
+    similarities : float64 array (texts, texts)
+        Cosines, symmetric. The diagonal is not read.
+    k : int
+        How many nearest neighbors tell a text's scale; all others where there are fewer.
+
+    Returns
+    -------
+    float64 array (texts, texts)
+        Minus the distance divided by the root of the two texts' scales; symmetric, 0 on the diagonal.
+        Distance is the chord between unit vectors, a text's scale the mean of that to its neighbors.
+
+    Raises
+    ------
+    ParameterError
+        If the array is no square of finite cosines, or `k` is less than 1.
+
+    References
+    ----------
+    Schnitzer, Flexer, Schedl & Widmer 2012, eq. 2 (NICDM, after Jégou et al. 2007). Zelnik-Manor &
+    Perona 2004 take the distance to one neighbor, the seventh, where this takes the mean over ten: that
+    of one is the noisier. The order of neighbors is that of their eq. 1 with this scale, because
+    exp(-x²) falls with x. Bit-equal texts stay equally similar to any third.
+    """
+    refuse_unusable(similarities)
+    if k < 1:
+        raise ParameterError(f"local scaling: expected k >= 1 neighbors; got {k}")
+    others = _others_sorted(similarities)
+    if max(-others[:, 0].min(), others[:, -1].max()) > 1 + 1e-6:
+        raise ParameterError(
+            "local scaling takes cosines, in [-1, 1]; got similarities from "
+            f"{others[:, 0].min():.3g} to {others[:, -1].max():.3g}",
+            hint="mutual_proximity takes similarities of any kind.",
+        )
+    scales = np.maximum(_chords(others[:, -k:]).mean(axis=1), LEAST_DISTANCE)
+    scaled = _chords(similarities)
+    scaled /= np.sqrt(np.multiply.outer(scales, scales))
+    np.negative(scaled, out=scaled)
+    np.fill_diagonal(scaled, 0.0)
+    return scaled
+
+
+def mutual_proximity(similarities: TextSimilarities) -> TextSimilarities:
+    """Return how probably either text is more similar to the other than to some text, as a logarithm.
+
+    Parameters
+    ----------
+    similarities : float64 array (texts, texts)
+        Of any kind, symmetric, higher for what is nearer. The diagonal is not read.
+
+    Returns
+    -------
+    float64 array (texts, texts)
+        Log probabilities, at most 0, symmetric; 0 on the diagonal.
+
+    Raises
+    ------
+    ParameterError
+        If the array is no square of finite numbers.
+
+    References
+    ----------
+    Schnitzer, Flexer, Schedl & Widmer 2012, section 3.2: each text's similarities to the others are
+    taken as normal, those of two texts as independent, and the two probabilities are multiplied. As a
+    logarithm, because near neighbors' would all round to 1. The empirical form counts texts instead,
+    which takes texts³ steps and leaves many ties. Bit-equal texts stay equally similar to any third.
+    """
+    from scipy import special
+
+    refuse_unusable(similarities)
+    others = _others_sorted(similarities)
+    means = others.mean(axis=1)
+    spreads = others.std(axis=1)
+    # a text that is as similar to all others has no order of its own to go by
+    spreads[others[:, 0] == others[:, -1]] = np.inf
+    proximity: np.ndarray = (similarities - means[:, np.newaxis]) / spreads[:, np.newaxis]
+    special.log_ndtr(proximity, out=proximity)
+    proximity += proximity.T.copy()
+    np.fill_diagonal(proximity, 0.0)
+    return proximity
+
+
+def _others_sorted(similarities: TextSimilarities) -> Float64[np.ndarray, "texts others"]:
+    """Return every text's similarities to the others, ascending.
+
+    Sorted, so that sums over them are the same for texts that are equal bit for bit: these have the
+    same similarities, in another order.
+    """
+    n_texts = len(similarities)
+    others = similarities.copy()
+    np.fill_diagonal(others, -np.inf)
+    others.sort(axis=1)
+    rest: np.ndarray = others[:, 1:n_texts]
+    return rest
+
+
+def _chords(cosines: np.ndarray) -> np.ndarray:
+    """Return the distances between unit vectors of these cosines."""
+    chords: np.ndarray = np.sqrt(np.maximum(2.0 - 2.0 * cosines, 0.0))
+    return chords
