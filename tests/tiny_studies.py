@@ -14,6 +14,7 @@ import pytest
 from isodepth.affinity import MEASURES
 from isodepth.results import StudyResults
 from isodepth.study import Study
+from model_measures import of_models
 
 N_RED, N_BLUE = 41, 37
 LENGTHS = {"red": 13, "blue": 7, "green": 13}
@@ -59,12 +60,12 @@ def counting(given: pytest.MonkeyPatch | None = None) -> Iterator[Counts]:
 
     def overlap(left: np.ndarray, right: np.ndarray) -> np.ndarray:
         counts.pairs.append((len(left), len(right)))
-        return measure(left, right)
+        return measure(left, right, left.shape[2])
 
     with contextlib.nullcontext(given) if given else pytest.MonkeyPatch.context() as patch:
         patch.setattr(isodepth.models.loading, "load_model", counted_load)
         patch.setattr(isodepth.activations.memory.HalvingReader, "read", counted_read)
-        patch.setitem(MEASURES, "overlap", overlap)
+        patch.setitem(MEASURES, "overlap", of_models(overlap))
         yield counts
 
 

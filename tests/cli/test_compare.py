@@ -347,6 +347,28 @@ def expected_similarities(left: object, right: object, texts: Path, **options: A
     return affinity_matrix(*sides, k=5).values.ravel()
 
 
+def test_copies_read_in_other_batches_or_never_trained_are_readings_of_their_own(
+    compared: Compared, english: Path, llama_folder: Path
+) -> None:
+    in_batches = f"{llama_folder}(batch_tokens=43)"
+    shown, summary, trained = compared("--texts", english, right=in_batches)
+    assert "layers of tiny-llama (up) against layers of tiny-llama (batches of 43 tokens)" in shown
+    assert "Found in the store" not in shown
+    budgets = [summary[side]["provenance"]["token_budget"] for side in ("left", "right")]
+    assert budgets == [1024, 43]
+    assert trained.reshape(5, 5).diagonal().min() > 0.9
+
+    shown, summary, drawn = compared("--texts", english, "--untrained", 3, right=in_batches)
+    assert [summary[side]["name"] for side in ("left", "right")] == [
+        "tiny-llama (untrained, seed 3)",
+        "tiny-llama (untrained, seed 3, batches of 43 tokens)",
+    ]
+    assert "Found in the store" not in shown
+    assert [summary[side]["provenance"]["untrained"] for side in ("left", "right")] == [3, 3]
+    assert drawn.reshape(5, 5).diagonal().min() > 0.9
+    assert np.abs(drawn - trained).max() > 0.01
+
+
 def test_a_dtype_for_all_and_one_for_a_model_alone(
     compared: Compared, english: Path, llama_folder: Path, chat_folder: Path
 ) -> None:

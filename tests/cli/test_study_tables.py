@@ -14,7 +14,7 @@ from isodepth.cli.study_tables import (
     missing_lines,
     plan_lines,
     results_lines,
-    shown_kind,
+    shown_kinds,
     state_table,
 )
 from isodepth.models import ModelSource
@@ -280,5 +280,14 @@ def test_one_model_alone_has_no_table() -> None:
 
 def test_the_shown_matrix_is_that_of_ten_neighbors_where_there_is_one() -> None:
     kinds = (MatrixKind("mutual_knn", 3), MatrixKind("mutual_knn", 10), MatrixKind("mutual_knn", 50))
-    assert shown_kind(study_results(2, *kinds)["news"]) == kinds[1]
-    assert shown_kind(study_results(2, kinds[2], kinds[0])["news"]) == kinds[2]
+    assert shown_kinds(study_results(2, *kinds)["news"]) == [kinds[1]]
+    assert shown_kinds(study_results(2, kinds[2], kinds[0])["news"]) == [kinds[2]]
+
+
+def test_every_measure_is_shown_and_says_whether_its_chance_is_known() -> None:
+    kinds = (MatrixKind("mutual_knn", 10), MatrixKind("cka", 0), MatrixKind("jaccard_knn", 3))
+    results = study_results(2, *kinds)
+    assert shown_kinds(results["news"]) == [*kinds]
+    lines = "\n".join(results_lines(results))
+    assert "news (cka, capture block, pooling last; chance not known)" in lines
+    assert "news (mutual_knn, k = 10, capture block, pooling last; chance 0." in lines

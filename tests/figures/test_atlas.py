@@ -13,6 +13,7 @@ from isodepth.figures.entries import file_stem, pair_stem
 from isodepth.neighbors import Neighbors
 from isodepth.results import Evidence, EvidenceKey, MatrixKind, StudyResults, TextSetResults
 from isodepth.texts import Pairing, TextSet
+from model_measures import of_models
 
 pytestmark = pytest.mark.usefixtures("no_collections")
 
@@ -274,9 +275,9 @@ def test_families_that_are_there_arrange_the_arrays(full: list[AtlasFigure]) -> 
 def test_several_kinds_have_folders_of_their_own(
     planted_neighbors: list[Neighbors], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(
-        MEASURES, "squared", lambda left, right: MEASURES["mutual_knn"](left, right) ** 2
-    )
+    mutual = MEASURES["mutual_knn"]
+    squared = of_models(lambda left, right: mutual(left, right, left.shape[2]) ** 2)
+    monkeypatch.setitem(MEASURES, "squared", squared)
     sets = [
         alone(name, all_affinities(planted_neighbors, k=k, measure=measure))
         for name in ("noise", "web-text")
@@ -314,7 +315,7 @@ def test_orders_of_two_models_that_differ_between_text_sets_are_one_pair(
 
 def test_a_copy_of_a_model_gives_a_noise_ceiling(planted_neighbors: list[Neighbors]) -> None:
     first, second, _ = planted_neighbors
-    copies = [replace(first, model=f"m(dtype={dtype})") for dtype in "abcdefgh"]
+    copies = [replace(first, model=f"m (batches of {n} tokens)") for n in range(2, 10)]
     one = alone("web-text", all_affinities([replace(first, model="m"), second, *copies], k=5))
     atlas = atlas_of(one)
     (ceiling,) = [found for found in atlas if "ceiling" in found.name]

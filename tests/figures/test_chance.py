@@ -126,7 +126,7 @@ def test_what_has_no_chance_or_no_scale_is_refused(draw, alone: PairAssessment):
     def other(**changes: object) -> PairAssessment:
         return replace(alone, matrix=replace(alone.matrix, **changes))
 
-    with pytest.raises(ParameterError, match="chance is not known for cka") as caught:
+    with pytest.raises(ParameterError, match="how chance varies is not known for cka") as caught:
         draw(other(measure="cka"))
     assert caught.value.hint == "affinity_figure shows the similarities themselves."
     with pytest.raises(ParameterError, match="expected k < n_texts - 1"):

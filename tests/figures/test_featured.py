@@ -12,6 +12,8 @@ from isodepth.figures.featured import (
     is_tuned_from,
     known_pairs,
 )
+from isodepth.models.options import LoadingOptions
+from isodepth.models.resolution import model_label
 from isodepth.results import MatrixKind, TextSetResults
 
 pytestmark = pytest.mark.usefixtures("no_collections")
@@ -118,8 +120,8 @@ def test_pairs_that_are_nowhere_are_all_named_with_the_nearest_labels() -> None:
         ("mistral-7b-v0.3", "mistral-7b-instruct-v0.3"),
         ("google/gemma-3-1b-pt", "google/gemma-3-1b-it"),
         ("Mistral-Nemo-Base-2407", "Mistral-Nemo-Instruct-2407"),
-        ("gemma-2-9b", "gemma-2-9b(adapter=./lora)"),
-        ("gemma-2-9b-it", "gemma-2-9b-it(adapter=./lora, dtype=bfloat16)"),
+        ("gemma-2-9b", "gemma-2-9b + lora"),
+        ("gemma-2-9b-it", "gemma-2-9b-it + lora (bfloat16)"),
         ("gemma-2-9b", "gemma-2-9b-it as chat"),
     ],
 )
@@ -133,11 +135,12 @@ def test_a_tuned_model_is_known_by_its_name(one: str, other: str) -> None:
     [
         ("gemma-2-9b", "gemma-2-9b"),
         ("gemma-2-9b", "gemma-2-2b-it"),
-        ("gemma-2-9b", "gemma-2-9b(dtype=bfloat16)"),
-        ("gemma-2-9b-it", "gemma-2-9b(adapter=./lora)"),
+        ("gemma-2-9b", "gemma-2-9b (bfloat16)"),
+        ("gemma-2-9b-it", "gemma-2-9b + lora"),
         ("gemma-2-9b-it", "gemma-2-9b-it as chat"),
         ("split-9b", "spl-9b"),
-        ("m(adapter=./one)", "m(adapter=./other)"),
+        ("m + one", "m + other"),
+        ("gemma-2-9b-it", "gemma-2-9b (untrained, seed 0)"),
     ],
 )
 def test_other_pairs_are_not(one: str, other: str) -> None:
@@ -145,7 +148,7 @@ def test_other_pairs_are_not(one: str, other: str) -> None:
 
 
 def test_the_base_of_a_name_keeps_what_tells_models_apart() -> None:
-    assert base_of("meta-llama/Llama-3.1-8B-Instruct(quantization=4bit)") == "meta-llama/Llama-3.1-8B"
+    assert base_of("meta-llama/Llama-3.1-8B-Instruct (4bit)") == "meta-llama/Llama-3.1-8B"
     assert base_of("itty-bitty") == "itty-bitty"
 
 
@@ -170,8 +173,8 @@ def test_random_strings_are_known_by_origin_or_name(
 
 
 def test_copies_are_one_model_read_otherwise() -> None:
-    labels = ("m(dtype=bfloat16)", "other", "m", "m(quantization=4bit, attention=eager)")
-    others = ("m(adapter=./lora)", "m(revision=old)", "m (1)", "m as chat")
+    labels = ("m (bfloat16)", "other", "m", "m (4bit, eager attention, batches of 256 tokens)")
+    others = ("m + lora", "m (untrained, seed 0)", "m (1)", "m as chat")
     found = copies_of_models(matrices(*labels, *others))
     assert list(found) == ["m"]
     copies, rest = found["m"]
@@ -179,8 +182,21 @@ def test_copies_are_one_model_read_otherwise() -> None:
     assert [one.right for one in rest] == ["other", *others]
 
 
+def test_labels_are_those_that_models_get() -> None:
+    ways = [
+        LoadingOptions(dtype="bfloat16"),
+        LoadingOptions(quantization="8bit", attention="eager"),
+        LoadingOptions(batch_tokens=1),
+    ]
+    labels = [model_label("m", None, way) for way in ways]
+    copies, _ = copies_of_models(matrices("m", *labels))["m"]
+    assert [one.right for one in copies] == labels
+    assert copies_of_models(matrices("m", model_label("m", None, LoadingOptions(untrained=3)))) == {}
+    assert is_tuned_from("m", model_label("m", "lora", LoadingOptions()))
+
+
 def test_without_the_plain_label_the_first_stands_for_the_model() -> None:
-    labels = ("m(dtype=bfloat16)", "m(dtype=float16)")
-    assert list(copies_of_models(matrices(*labels))) == ["m(dtype=bfloat16)"]
+    labels = ("m (bfloat16)", "m (float16)")
+    assert list(copies_of_models(matrices(*labels))) == ["m (bfloat16)"]
     assert copies_of_models(matrices(*labels, is_symmetric=False)) == {}
     assert copies_of_models(matrices("one", "other")) == {}

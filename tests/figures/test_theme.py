@@ -81,8 +81,8 @@ def test_empty_scales_are_refused(low: float, high: float):
 def test_what_is_stated_has_measure_texts_and_chance_where_it_is_known():
     assert stated(some_matrix()) == "mutual 7-NN similarity, 1,013 texts, chance 0.00692"
     other = some_matrix(measure="cka", texts="some set")
-    assert other.known_chance is None
-    assert stated(other) == "cka (k = 7), 1,013 texts of some set"
+    assert other.chance is None
+    assert stated(other) == "linear CKA (k = 7), 1,013 texts of some set"
 
 
 def test_control_characters_become_spaces_and_nothing_else_changes():

@@ -116,7 +116,9 @@ def test_every_text_set_is_assessed_from_the_neighbors_in_the_store(
 def test_another_measure_has_no_verdict_and_that_is_said(assessed: StudyAssessment) -> None:
     one = by_kind(assessed)["red.txt", "overlap"]
     assert {pair.decision for pair in one.pairs} == {None}
-    assert one.notes[0].startswith("what overlap gives by chance is not known")
+    assert one.notes[0].startswith(
+        "overlap: no verdicts, no intervals and no tree; how far chance strays"
+    )
     assert not [note for note in one.notes if "are not in" in note or "stored" in note]
 
 

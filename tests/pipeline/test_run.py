@@ -36,6 +36,7 @@ from isodepth.stages import STAGE_VERSIONS
 from isodepth.store import DamagedArtifactWarning, Store
 from isodepth.store.garbage import garbage
 from isodepth.texts import load_parallel_texts, load_texts
+from model_measures import of_models
 from tiny_studies import HARMS, N_RED, Counts, bytes_of, data_files, flipped, tiny_study, together
 
 LAYERS = {"tiny-llama": 5, "tiny-gemma": 7, "tiny-gpt2": 3, "tiny-two": 2}
@@ -74,7 +75,7 @@ def test_another_k_up_to_what_is_kept_costs_no_model(
     results = run_study(study, tmp_path / "out", store=copied_store)
     assert (counts.loads, counts.batches) == ([], [])
     # 6 pairs of models on each set, one tried in the other direction, and 9 of the pair; k = 5 is there
-    assert len(counts.pairs) == 2 * 7 + 9
+    assert len(counts.pairs) == 2 * 6 + 9
     assert [kind.k for kind in results["pair"].matrices] == [5, 7]
 
 
@@ -172,7 +173,7 @@ def test_cells_that_are_there_are_taken_from_the_earlier_artifact(
 ) -> None:
     keys = finished.study.as_dict()
     study = isodepth.Study.of(**{**keys, "models": [str(two_folder), *keys["models"]], "ks": [3]})
-    monkeypatch.setitem(MEASURES, "overlap", wrong_values)
+    monkeypatch.setitem(MEASURES, "overlap", of_models(wrong_values))
     results = run_study(study, tmp_path / "out", store=copied_store)
     for name in results:
         found = results.matrices(name)
@@ -240,7 +241,7 @@ def test_a_capture_that_is_added_costs_one_pass_for_it_alone(
     more = tiny_study(gpt2_folder, texts=[red], captures=["mlp", "block"])
     run_study(more, tmp_path / "out", store=tmp_path / "store")
     assert counts.loads == ["tiny-gpt2"]
-    assert counts.pairs == [(3, 3)]  # of the new capture; it alone tells whether it is symmetric
+    assert counts.pairs == [(3, 3)]  # of the new capture
     after = {path: path.stat().st_mtime_ns for path in data_files(tmp_path / "store", "neighbors")}
     assert before.items() < after.items()
     assert len(after) == 2 * len(before)
@@ -965,7 +966,7 @@ def test_damaged_files_are_named_and_they_alone_are_computed_again(
     assert {one: set(after[one]) for one in stages} == {one: set(before[one]) for one in stages}
     if stage == "affinities":
         assert counts.loads == []
-        assert len(counts.pairs) == 2 * (7 + 9 + 7)  # of three models, one pair both ways
+        assert len(counts.pairs) == 2 * (6 + 9 + 6)  # of three models, one pair both ways
     else:
         lost = [manifests[path.parent.name]["model"] for path in chosen]
         assert sorted(counts.loads) == sorted(set(lost))

@@ -36,7 +36,7 @@ from isodepth import (
 from isodepth.activations.contract import BatchingWarning
 from isodepth.cli.results import print_comparison
 from isodepth.comparison import OUTPUTS, Comparison
-from isodepth.errors import DigestMismatchError, ModelError, ParameterError
+from isodepth.errors import DigestMismatchError, ModelError, ParameterError, UnknownNameError
 from isodepth.models import has_chat_template, resolve_model
 from isodepth.neighbors import Neighbors
 from isodepth.pipeline import two_models as two_models_module
@@ -511,13 +511,16 @@ def test_a_k_that_the_texts_cannot_give_is_refused_before_a_model_is_loaded(
     assert loads == []
 
 
-@pytest.mark.parametrize("options", [{"metric": "euclid"}, {"measure": "cka"}, {"capture": "blok"}])
+@pytest.mark.parametrize("options", [{"metric": "euclid"}, {"measure": "kca"}, {"capture": "blok"}])
 def test_an_unknown_option_is_refused_before_a_model_is_loaded(
     options: dict[str, str], llama_folder: Path, gemma_folder: Path, loads: Loads
 ) -> None:
     ((name, value),) = options.items()
-    with pytest.raises(ParameterError, match=f"{name} must be one of .*; got '{value}'"):
+    expected = (ParameterError, UnknownNameError)
+    with pytest.raises(expected, match=f"{name} must be one of .*; got '{value}'"):
         compare(llama_folder, gemma_folder, TEXTS, k=K, **options)
+    with pytest.raises(UnknownNameError, match="there is no preprocessing step 'centre'; there are"):
+        compare(llama_folder, gemma_folder, TEXTS, k=K, preprocessing="centre")
     assert loads == []
 
 

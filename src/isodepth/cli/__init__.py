@@ -12,15 +12,18 @@ import click
 
 from isodepth import __version__
 from isodepth.cli.compare import compare_command
+from isodepth.cli.confounds import confounds_command
 from isodepth.cli.demo import demo_command
 from isodepth.cli.export import export_command
 from isodepth.cli.figures import figures_command
 from isodepth.cli.import_ import import_command
 from isodepth.cli.inspect import inspect_command
 from isodepth.cli.map import map_command
+from isodepth.cli.measures import measures_command
 from isodepth.cli.models import models_command
 from isodepth.cli.report import report_command
 from isodepth.cli.run import run_command, status_command
+from isodepth.cli.stability import stability_command
 from isodepth.cli.store import store_command
 from isodepth.cli.test import test_command
 from isodepth.cli.texts import texts_command
@@ -48,10 +51,13 @@ COMMANDS = (
     status_command,
     test_command,
     figures_command,
+    confounds_command,
+    stability_command,
     map_command,
     report_command,
     inspect_command,
     models_command,
+    measures_command,
     texts_command,
     store_command,
     import_command,

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from isodepth.cli.study_tables import MOST_PAIRS, columns
+from isodepth.cli.study_tables import MOST_PAIRS, chance_text, columns
 from isodepth.errors import counted
 from isodepth.statistics.decision import LEAST_P
 from isodepth.statistics.depth_map import TRUSTED_DISAGREEMENT
@@ -69,7 +69,7 @@ def map_lines(assessed: "PairAssessment") -> list[str]:
     lines = [
         *columns(rows),
         "",
-        f"Of {matrix.measure}, k = {matrix.k}, on {matrix.n_texts:,} texts"
+        f"Of {matrix.measured_by}, on {matrix.n_texts:,} texts"
         + (f" of {matrix.texts}." if matrix.texts else "."),
     ]
     lines.append(
@@ -114,9 +114,7 @@ def _layers(first: int, last: int) -> str:
 
 
 def _set_lines(one: "TextSetAssessment", alpha: float) -> list[str]:
-    lines = [
-        f"{one.name} ({one.kind}; {one.matrices.n_texts:,} texts; chance {one.matrices.chance:.3f})"
-    ]
+    lines = [f"{one.name} ({one.kind}; {one.matrices.n_texts:,} texts; {chance_text(one.matrices)})"]
     if not one.pairs:
         return [*lines, f"  only {one.matrices.left[0]} read it, so there is no pair of models"]
     lines += _pair_lines(one.pairs) if len(one.pairs) <= MOST_PAIRS else _many_lines(one.pairs)

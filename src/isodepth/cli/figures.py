@@ -12,6 +12,7 @@ from isodepth.cli.assessment_options import (
     pair_of,
     study_folder_option,
 )
+from isodepth.cli.options import formats_option
 
 
 @click.command(
@@ -33,15 +34,7 @@ Examples:
     "Default: those of the paper, base models with what was tuned from them, and those with the "
     "strongest, the median and the weakest diagonal.",
 )
-@click.option(
-    "--format",
-    "formats",
-    type=click.Choice(["png", "pdf", "svg"]),
-    multiple=True,
-    default=("png", "pdf"),
-    show_default=True,
-    help="May be given several times.",
-)
+@formats_option
 @assessment_options
 @study_folder_option
 @click.option(

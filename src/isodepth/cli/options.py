@@ -7,7 +7,14 @@ from typing import Any, TypeVar
 
 import click
 
-from isodepth.models.options import ATTENTIONS, DEVICE_MAPS, DTYPES, QUANTIZATIONS, LoadingOptions
+from isodepth.models.options import (
+    ATTENTIONS,
+    DEVICE_MAPS,
+    DTYPES,
+    LARGEST_SEED,
+    QUANTIZATIONS,
+    LoadingOptions,
+)
 
 Command = TypeVar("Command", bound=Callable[..., None])
 
@@ -19,6 +26,18 @@ store_option = click.option(
     "folder.",
 )
 """The option that says where readings and matrices are kept; `isodepth.store.open_store` takes it."""
+
+
+formats_option = click.option(
+    "--format",
+    "formats",
+    type=click.Choice(["png", "pdf", "svg"]),
+    multiple=True,
+    default=("png", "pdf"),
+    show_default=True,
+    help="Of the figures; may be given several times.",
+)
+"""The option that says as what figures are written."""
 
 
 def sampling_options(*, n: str) -> Callable[[Command], Command]:
@@ -65,6 +84,29 @@ def comparison_options(*, out: str) -> Callable[[Command], Command]:
     """Return a decorator that adds the options of a comparison, with this folder for the results."""
     return adding(
         click.option("-k", "k", default=10, show_default=True, help="Neighbors per text."),
+        click.option(
+            "--measure",
+            default="mutual_knn",
+            show_default=True,
+            metavar="NAME",
+            help="How similar two layers are; 'isodepth measures' lists names.",
+        ),
+        click.option(
+            "--metric",
+            type=click.Choice(["cosine", "euclidean", "correlation", "inner_product"]),
+            default="cosine",
+            show_default=True,
+            help="What near means, for measures of neighbors.",
+        ),
+        click.option(
+            "--preprocessing",
+            default="none",
+            show_default=True,
+            metavar="STEPS",
+            help="What is done to each layer's activations first: center, standardize, whiten, "
+            "'remove_components(3)', 'clip(0.99)', 'drop_largest(3)', 'drop_units(17,138)', unit_norm; "
+            "several joined by +.",
+        ),
         click.option(
             "--out",
             type=click.Path(file_okay=False, path_type=Path),
@@ -136,6 +178,17 @@ def loading_options(command: Command) -> Command:
             "--trust-remote-code",
             is_flag=True,
             help="Run Python code that comes with a model. Only for makers that you trust.",
+        ),
+        click.option(
+            "--untrained",
+            type=click.IntRange(min=0, max=LARGEST_SEED),
+            metavar="SEED",
+            help="Read untrained copies: weights drawn at random, by this seed.",
+        ),
+        click.option(
+            "--batch-tokens",
+            type=click.IntRange(min=1),
+            help="The most tokens of a batch, padding included. Default: what suits the device.",
         ),
     )(command)
 

@@ -21,7 +21,9 @@ def megabytes(size_bytes: int) -> str:
 
 def print_comparison(comparison: "Comparison", paths: list[Path]) -> None:
     """Print the heat map, what was found, what to mind, and where the files are."""
+    from isodepth.affinity.measures import measure_title
     from isodepth.cli.heatmap import heat_map
+    from isodepth.comparison import NO_DECISION
 
     matrix = comparison.affinity
     size = shutil.get_terminal_size((100, 40))
@@ -37,6 +39,8 @@ def print_comparison(comparison: "Comparison", paths: list[Path]) -> None:
     click.echo()
     if comparison.decision is not None:
         click.echo(comparison.decision.sentence)
+    else:
+        click.echo(NO_DECISION)
     test = comparison.test
     if test is not None:
         click.echo(
@@ -54,8 +58,11 @@ def print_comparison(comparison: "Comparison", paths: list[Path]) -> None:
     if comparison.is_parallel:
         read = f"parallel texts of {texts.left.name} and {texts.right.name}"
     options = comparison.left_options
+    neighbors = f"k = {matrix.k}, " if matrix.k else ""
+    done = [measure_title(matrix.measure), *([matrix.metric] if matrix.metric else [])]
+    done += [f"after {matrix.preprocessing}"] if matrix.preprocessing != "none" else []
     click.echo(
-        f"{matrix.n_texts:,} {read}, k = {matrix.k}, mutual k-NN, cosine, capture {options.capture}, "
+        f"{matrix.n_texts:,} {read}, {neighbors}{', '.join(done)}, capture {options.capture}, "
         f"pooling {options.pooling}."
     )
     for note in comparison.cautions():

@@ -7,7 +7,7 @@ from isodepth.cli.results import megabytes
 from isodepth.errors import counted
 
 if TYPE_CHECKING:
-    from isodepth.affinity import AffinityMatrix
+    from isodepth.affinity import AffinityMatrices, AffinityMatrix
     from isodepth.pipeline.planned import PlannedReading, PlannedSet, StudyPlan
     from isodepth.results import MatrixKind, StudyResults, TextSetResults
 
@@ -134,21 +134,31 @@ def results_lines(results: "StudyResults") -> list[str]:
     """Return what came out, a block a text set."""
     lines: list[str] = []
     for found in results.sets.values():
-        kind = shown_kind(found)
-        lines += ["", f"{found.name} ({kind}; chance {found.matrices[kind].chance:.3f})"]
-        matrices = found.matrices[kind]
-        pairs = list(matrices.pairs())
-        if not pairs:
-            lines.append(f"  only {matrices.left[0]} read it, so there is no pair of models")
-            continue
-        lines += _pair_lines(pairs) if len(pairs) <= MOST_PAIRS else _summary_lines(pairs)
+        for kind in shown_kinds(found):
+            matrices = found.matrices[kind]
+            lines += ["", f"{found.name} ({kind}; {chance_text(matrices)})"]
+            pairs = list(matrices.pairs())
+            if not pairs:
+                lines.append(f"  only {matrices.left[0]} read it, so there is no pair of models")
+                continue
+            lines += _pair_lines(pairs) if len(pairs) <= MOST_PAIRS else _summary_lines(pairs)
     return lines
 
 
-def shown_kind(found: "TextSetResults") -> "MatrixKind":
-    """Return which of a text set's matrices is shown: k = 10 where there is one, else the first."""
-    kinds = list(found.matrices)
-    return next((kind for kind in kinds if kind.k == 10), kinds[0])
+def chance_text(matrices: "AffinityMatrices") -> str:
+    """Return the chance level of matrices in words, and what was unusual in measuring them."""
+    from isodepth.affinity.measures import unusual_reading
+
+    chance = "chance not known" if matrices.chance is None else f"chance {matrices.chance:.3f}"
+    return "; ".join([*unusual_reading(matrices.metric, matrices.preprocessing), chance])
+
+
+def shown_kinds(found: "TextSetResults") -> "list[MatrixKind]":
+    """Return which of a text set's matrices are shown: of each measure k = 10 or else the first."""
+    by_measure: dict[str, list[MatrixKind]] = {}
+    for kind in found.matrices:
+        by_measure.setdefault(kind.measure, []).append(kind)
+    return [next((kind for kind in kinds if kind.k == 10), kinds[0]) for kinds in by_measure.values()]
 
 
 def _pair_lines(pairs: "list[AffinityMatrix]") -> list[str]:

@@ -13,6 +13,7 @@ from isodepth.figures.ceiling import noise_ceiling_figure
 from isodepth.figures.chance import calibrated_figure, null_density_figure, z_figure
 from isodepth.figures.confounds import confound_figure
 from isodepth.figures.contrast import contrast_figure
+from isodepth.figures.controls import controls_figure
 from isodepth.figures.correspondence import depth_map_figure
 from isodepth.figures.entries import AtlasFigure
 from isodepth.figures.matches import match_depth_figure, match_similarity_figure
@@ -20,6 +21,8 @@ from isodepth.figures.panels import k_sweep_figure, panels_figure, parallel_figu
 from isodepth.figures.profile import profile_figure
 from isodepth.figures.saving import save_figure
 from isodepth.figures.schematic import schematic_figure
+from isodepth.figures.stability import curves_figure, stability_figure
+from isodepth.figures.text_baselines import text_baselines_figure
 from isodepth.figures.tree import tree_figure
 from isodepth.figures.unit_square import unit_square_figure
 from isodepth.figures.venn import venn_figure
@@ -31,6 +34,8 @@ __all__ = [
     "calibrated_figure",
     "confound_figure",
     "contrast_figure",
+    "controls_figure",
+    "curves_figure",
     "depth_map_figure",
     "k_sweep_figure",
     "match_depth_figure",
@@ -42,7 +47,9 @@ __all__ = [
     "profile_figure",
     "save_figure",
     "schematic_figure",
+    "stability_figure",
     "study_atlas",
+    "text_baselines_figure",
     "text_sets_figure",
     "tree_figure",
     "unit_square_figure",

@@ -75,22 +75,30 @@ def affinity_figure(
     Wolfram & Schein 2025, figures 4a, 4b, 6a and 9. There the color scale runs to 1 (``highest=1.0``).
     """
     values = matrix.values
+    low = lowest_of([values])
     top = highest_of([values]) if highest is None else highest
     width, height = matrix_size(*values.shape)
     figure = new_figure(width + 1.9, height + 1.2)
     axes = figure.add_subplot()
-    image = draw_affinity(axes, matrix, high=top, outline=outline, paths=paths, size=(width, height))
+    image = draw_affinity(
+        axes, matrix, low=low, high=top, outline=outline, paths=paths, size=(width, height)
+    )
     draw_scale(
         figure,
         image,
         axes,
-        label=f"{similarity_name(matrix.measure, matrix.k)} "
-        f"({one_line(texts_named(matrix.n_texts, matrix.texts))})\n{scale_text(0.0, top)}",
+        label=f"{similarity_name(matrix)} "
+        f"({one_line(texts_named(matrix.n_texts, matrix.texts))})\n{scale_text(low, top)}",
         values=[values],
-        chance=matrix.known_chance,
+        chance=matrix.chance,
     )
     explain_marks(figure, axes, outline=outline)
     return figure
+
+
+def lowest_of(values: Sequence[np.ndarray]) -> float:
+    """Return where a scale begins: 0, or the lowest of similarities where that is below 0."""
+    return min(0.0, *(float(part.min()) for part in values))
 
 
 def highest_of(values: Sequence[np.ndarray]) -> float:

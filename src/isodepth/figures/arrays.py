@@ -27,7 +27,7 @@ from matplotlib.figure import Figure
 
 from isodepth.affinity import AffinityMatrices
 from isodepth.errors import ParameterError, UnknownNameError, counted, listed, nearest_names
-from isodepth.figures.affinity import highest_of
+from isodepth.figures.affinity import highest_of, lowest_of
 from isodepth.figures.array_sides import ArraySide, array_side, name_side
 from isodepth.figures.captions import lines_of
 from isodepth.figures.saving import RESOLUTION
@@ -114,13 +114,14 @@ def array_figure(
         if not (matrices.is_symmetric and i == j)
     ]
     top = highest_of(between or [values]) if highest is None else highest
-    refuse_empty_scale(0.0, top)
+    low = lowest_of([values])
+    refuse_empty_scale(low, top)
     unit = _unit_inches(rows, columns, equal=equal)
     figure = Figure()
     FigureCanvasAgg(figure)  # names are measured before their room is known
     axes = figure.add_axes((0, 0, 1, 1), label="array")
-    colors = ScalarMappable(norm=Normalize(0.0, top), cmap=COLOR_MAP)
-    _draw_cells(axes, values, rows, columns, high=top, equal=equal)
+    colors = ScalarMappable(norm=Normalize(low, top), cmap=COLOR_MAP)
+    _draw_cells(axes, values, rows, columns, low=low, high=top, equal=equal)
     if diagonals:
         _draw_diagonals(axes, rows, columns, equal=equal)
     _draw_separators(axes, rows, columns)
@@ -136,9 +137,9 @@ def array_figure(
         figure,
         colors,
         inside=inside,
-        label=f"{similarity_name(chosen.measure, chosen.k)}\n{scale_text(0.0, top)}",
+        label=f"{similarity_name(chosen)}\n{scale_text(low, top)}",
         values=[values],
-        chance=chosen.known_chance,
+        chance=chosen.chance,
     )
     return figure
 
@@ -174,6 +175,7 @@ def _draw_cells(
     rows: ArraySide,
     columns: ArraySide,
     *,
+    low: float,
     high: float,
     equal: bool,
 ) -> None:
@@ -191,7 +193,7 @@ def _draw_cells(
             extent=extent,
             origin="lower",
             interpolation="none",  # writes cells into vector files as they are, unsmoothed elsewhere
-            vmin=0.0,
+            vmin=low,
             vmax=high,
             cmap=COLOR_MAP,
         )

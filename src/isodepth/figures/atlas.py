@@ -17,6 +17,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from isodepth.affinity.measures import CHANCE_KNOWN
 from isodepth.assessment import PairAssessment, StudyAssessment, TextSetAssessment
 from isodepth.figures.arrays import array_figure
 from isodepth.figures.ceiling import MOST_COPIES, noise_ceiling_figure
@@ -171,8 +172,8 @@ def _of_all_pairs(
             paper=None,
             draw=partial(tree_figure, one.tree, matrices=matrices, groups=families or None),
         )
-    chance = matrices.known_chance
-    if chance is not None and chance < 1:  # else every text is every other's neighbor
+    # at k = n_texts - 1 every text is every other's neighbor
+    if matrices.measure == CHANCE_KNOWN and matrices.k < matrices.n_texts - 1:
         means = sorted(float(pair.matrix.values.mean()) for pair in one.pairs)
         marks = {"lowest mean of a pair": means[0]}
         if len(means) > 1:

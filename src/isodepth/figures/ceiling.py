@@ -81,7 +81,7 @@ def noise_ceiling_figure(
     depths = mid_depths(n_layers)
     figure = new_figure(*SIZE)
     axes = figure.add_subplot()
-    chance = copies[0].known_chance
+    chance = copies[0].chance
     if chance is not None:
         axes.axhline(chance, color=INK, linestyle=":", label=f"chance, {number(chance)}")
     for copy, color, marker in zip(copies, SERIES, MARKERS, strict=False):

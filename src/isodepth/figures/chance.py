@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
 from isodepth.affinity import AffinityMatrix
+from isodepth.affinity.measures import CHANCE_KNOWN
 from isodepth.assessment import PairAssessment
 from isodepth.axes import AffinityValues
 from isodepth.errors import ParameterError, listed
@@ -70,7 +71,7 @@ def z_figure(pair: PairAssessment, *, level: float = 0.05, limit: float | None =
     Appendix B of Wolfram & Schein 2025 for the null model; the paper has no such map.
     """
     matrix = pair.matrix
-    _refuse_unknown_chance(matrix)
+    _refuse_unknown_null(matrix)
     if pair.familywise is None:
         null = null_model(matrix.n_texts, matrix.k)
         z = (matrix.values - null.mean) / null.sd
@@ -119,10 +120,11 @@ def calibrated_figure(pair: PairAssessment, *, limit: float | None = None) -> Fi
     such map.
     """
     matrix = pair.matrix
-    _refuse_unknown_chance(matrix)
+    _refuse_unknown_null(matrix)
+    chance = matrix.k / (matrix.n_texts - 1)
     return _diverging(
         matrix,
-        (matrix.values - matrix.chance) / (1 - matrix.chance),
+        (matrix.values - chance) / (1 - chance),
         limit=limit,
         name="(similarity - chance) / (1 - chance)",
         said="0: as similar as by chance; 1: the same neighbors.",
@@ -222,11 +224,11 @@ def null_density_figure(
     return figure
 
 
-def _refuse_unknown_chance(matrix: AffinityMatrix) -> None:
-    if matrix.known_chance is None:
+def _refuse_unknown_null(matrix: AffinityMatrix) -> None:
+    if matrix.measure != CHANCE_KNOWN:
         raise ParameterError(
-            f"chance is not known for {matrix.measure}, so nothing can be shown against it: expected "
-            "mutual_knn",
+            f"how chance varies is not known for {matrix.measure}, so nothing can be shown against it: "
+            "expected mutual_knn",
             hint="affinity_figure shows the similarities themselves.",
         )
     _refuse_certain(matrix.n_texts, matrix.k)

@@ -83,7 +83,7 @@ def confound_figure(
     rows = {baseline: profiles[baseline], **profiles}
     figure = new_figure(LABELS + COLUMN * len(parts), ROW * len(rows) + 0.9)
     grid = figure.subplots(1, len(parts), sharey=True, squeeze=False)[0]
-    chance = None if matrices is None else matrices.known_chance
+    chance = None if matrices is None else matrices.chance
     has_chance = chance is not None and any(part in OF_SIMILARITY for part in parts)
     for axes, part in zip(grid, parts, strict=True):
         _column(axes, part, list(rows.values()))

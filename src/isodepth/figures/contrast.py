@@ -107,7 +107,7 @@ def contrast_figure(
             )
     for axes in grid[len(sets) :]:
         axes.set_axis_off()
-    has_chance = any(one.matrices.known_chance is not None for one in sets)
+    has_chance = any(one.matrices.chance is not None for one in sets)
     _legend(grid[columns - 1], drawn, has_chance=has_chance)
     each = [pair for pairs in drawn for pair in pairs]
     estimates = [pair.profile[part] for pair in each for part in ("on_mean", "off_mean")]
@@ -138,7 +138,7 @@ def _panel(
 ) -> None:
     faintness = float(np.clip(60 / len(pairs), 0.25, 0.9))
     axes.axline((0, 0), slope=1, color=INK, linestyle=(0, (5, 3)), linewidth=1)
-    chance = one.matrices.known_chance
+    chance = one.matrices.chance
     if chance is not None:
         for line in (axes.axhline, axes.axvline):
             line(chance, color=MUTED, linestyle=":", linewidth=1)

@@ -6,7 +6,7 @@ lowest contrast of the diagonal on the first text set.
 
 >>> base_of("gemma-2-9b-it")
 'gemma-2-9b'
->>> base_of("gemma-3-270m(dtype=bfloat16)")
+>>> base_of("gemma-3-270m (bfloat16)")
 'gemma-3-270m'
 
 Memory: none to speak of.
@@ -18,6 +18,7 @@ from collections.abc import Iterable, Sequence
 from isodepth.affinity import AffinityMatrices, AffinityMatrix
 from isodepth.assessment import PairAssessment, StudyAssessment
 from isodepth.errors import UnknownNameError, listed, nearest_names
+from isodepth.models.options import DTYPES, QUANTIZATIONS
 from isodepth.results import TextSetResults
 
 PAPER_PAIRS = (("gemma-2-9b", "llama-3.1-8b"), ("llama-3.1-70b", "mistral-7b-v0.3"))
@@ -27,8 +28,11 @@ AS_CHAT = " as chat"
 """What a study writes behind the label of a model that read texts as a user's turn."""
 _TUNED = re.compile(r"[-_ ](it|instruct|chat|sft|dpo|rlhf|tuned|finetuned)(?=$|[-_ ])", re.IGNORECASE)
 _BASE = re.compile(r"[-_ ](base|pt|pretrained)(?=$|[-_ ])", re.IGNORECASE)
-READ_AS = ("dtype", "quantization", "attention")
-"""Options of a model's name that leave it the same model."""
+_READ_AS = re.compile(
+    rf"{'|'.join((*DTYPES, *QUANTIZATIONS))}|[a-z0-9_]+ attention|batches of \d+ tokens?"
+)
+"""What `LoadingOptions.differences` says of a model that leaves it the same model."""
+_UNTRAINED = re.compile(r"\(([^()]*, )?untrained, seed ")
 Pair = tuple[str, str]
 
 
@@ -106,18 +110,20 @@ def base_of(label: str) -> str:
 
 def is_tuned_from(one: str, other: str) -> bool:
     """Return whether, by their names, one model was tuned from the other."""
+    if any(_UNTRAINED.search(label) for label in (one, other)):
+        return False
     steps, others = _steps(one), _steps(other)
     return base_of(one) == base_of(other) and (steps < others or others < steps)
 
 
 def _steps(label: str) -> frozenset[str]:
     """Return which steps led from a base model to this one, by its name."""
-    steps = {"tuned": _TUNED.search(_bare(label)) is not None, "adapter": "adapter=" in label}
+    steps = {"tuned": _TUNED.search(_bare(label)) is not None, "adapter": " + " in label}
     return frozenset(step for step, was_taken in steps.items() if was_taken)
 
 
 def _bare(label: str) -> str:
-    return label.removesuffix(AS_CHAT).split("(")[0].strip()
+    return label.removesuffix(AS_CHAT).split("(")[0].split(" + ")[0].strip()
 
 
 def is_random(found: TextSetResults) -> bool:
@@ -154,6 +160,5 @@ def copies_of_models(
 
 def _read_otherwise(label: str) -> str:
     """Return the name of the model that a label says to be read in a certain way; else the label."""
-    name, _, inside = label.partition("(")
-    options = [part.partition("=") for part in inside.removesuffix(")").split(",")]
-    return name if all(key.strip() in READ_AS and sign for key, sign, _ in options) else label
+    name, _, inside = label.removesuffix(")").partition(" (")
+    return name if all(_READ_AS.fullmatch(said) for said in inside.split(", ")) else label

@@ -140,7 +140,7 @@ def match_similarity_figure(
     lines = _lines(matrices)
     chosen = _chosen(matrices, highlight)
     figure, axes = _axes()
-    chance = matrices.known_chance
+    chance = matrices.chance
     if chance is not None:
         axes.axhline(chance, color=INK, linestyle=":", linewidth=1.2, label=f"chance, {number(chance)}")
     _draw(axes, lines, [line.similarity for line in lines], chosen)

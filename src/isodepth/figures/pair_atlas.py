@@ -12,7 +12,8 @@ from functools import partial
 
 from matplotlib.figure import Figure
 
-from isodepth.affinity import MEASURES, AffinityMatrix, affinity_matrix
+from isodepth.affinity import AffinityMatrix, affinity_matrix
+from isodepth.affinity.measures import CHANCE_KNOWN, reads_neighbors
 from isodepth.assessment import PairAssessment, TextSetAssessment
 from isodepth.figures.affinity import affinity_figure
 from isodepth.figures.chance import calibrated_figure, z_figure
@@ -83,8 +84,8 @@ def pair_atlas(
         paper=None,
         draw=partial(profile_figure, shown),
     )
-    chance = matrix.known_chance
-    if chance is not None and chance < 1:  # else every text is every other's neighbor
+    # at k = n_texts - 1 every text is every other's neighbor
+    if matrix.measure == CHANCE_KNOWN and matrix.k < matrix.n_texts - 1:
         yield of(
             name=f"{place}/z",
             caption="Standard deviations above chance",
@@ -105,7 +106,7 @@ def pair_atlas(
         for kind, matrices in found.matrices.items()
         if kind._replace(k=one.kind.k) == one.kind
     }
-    most = min(side.k for side in neighbors) if neighbors and matrix.measure in MEASURES else 0
+    most = min(side.k for side in neighbors) if neighbors and reads_neighbors(matrix.measure) else 0
     ks = sorted({*stored, *(k for k in SWEPT_KS if k <= most)})
     if len(ks) > 1:
         yield of(
@@ -114,7 +115,7 @@ def pair_atlas(
             paper="11",
             draw=partial(_sweep_figure, named, ks, stored, neighbors),
         )
-    if neighbors is not None and evidence is not None and evidence.texts is not None:
+    if neighbors is not None and evidence is not None and evidence.texts is not None and matrix.k:
         yield from _venns(named, place, neighbors, evidence, of)
 
 

@@ -91,7 +91,7 @@ def panels_figure(
     grid = figure.add_gridspec(tall, wide, width_ratios=widths, height_ratios=heights)
     panels: list[Axes] = []
     tops = _tops(matrices, highest)
-    chances = {matrix.known_chance for matrix in matrices}
+    chances = {matrix.chance for matrix in matrices}
     images = []
     for place, (matrix, title, top) in enumerate(zip(matrices, named, tops, strict=True)):
         axes = figure.add_subplot(grid[place // wide, place % wide])
@@ -108,7 +108,7 @@ def panels_figure(
             )
         )
         said = title.split("\n")
-        chance = matrix.known_chance
+        chance = matrix.chance
         if chance is not None and len(chances) > 1:
             said.append(f"chance {number(chance)}")
         if highest == "each":
@@ -119,9 +119,7 @@ def panels_figure(
         panels.append(axes)
     if highest == "each":
         for axes, image, matrix in zip(panels, images, matrices, strict=True):
-            draw_scale(
-                figure, image, axes, label="", values=[matrix.values], chance=matrix.known_chance
-            )
+            draw_scale(figure, image, axes, label="", values=[matrix.values], chance=matrix.chance)
     else:
         draw_scale(
             figure,
@@ -247,10 +245,11 @@ def _columns(n_panels: int) -> int:
 
 def _measure_name(matrices: Sequence[AffinityMatrix]) -> str:
     """Return what the similarities of all panels are called, k as a letter where it differs."""
-    kinds = {(matrix.measure, matrix.k) for matrix in matrices}
-    if len(kinds) == 1:
-        return similarity_name(*kinds.pop())
-    return "mutual k-NN similarity" if {name for name, _ in kinds} == {CHANCE_KNOWN} else "similarity"
+    names = {similarity_name(matrix) for matrix in matrices}
+    if len(names) == 1:
+        return names.pop()
+    measures = {matrix.measure for matrix in matrices}
+    return "mutual k-NN similarity" if measures == {CHANCE_KNOWN} else "similarity"
 
 
 def _tops(matrices: Sequence[AffinityMatrix], highest: float | Literal["each"] | None) -> list[float]:
@@ -275,7 +274,7 @@ def _titles(matrices: Sequence[AffinityMatrix], titles: Sequence[str] | None) ->
     ways = {
         "models": [f"{matrix.left} × {matrix.right}" for matrix in matrices],
         "texts": [texts_named(matrix.n_texts, matrix.texts) for matrix in matrices],
-        "k": [similarity_name(matrix.measure, matrix.k) for matrix in matrices],
+        "k": [similarity_name(matrix) for matrix in matrices],
     }
     differing = [way for way in ways.values() if len(set(way)) > 1] or [ways["models"]]
     return ["\n".join(parts) for parts in zip(*differing, strict=True)]
@@ -287,11 +286,11 @@ def _same(matrices: Sequence[AffinityMatrix], *, own_scales: bool) -> str:
     said = []
     if len({(matrix.left, matrix.right) for matrix in matrices}) == 1:
         said.append(f"{first.left} × {first.right}")
-    if len({(matrix.measure, matrix.k) for matrix in matrices}) == 1:
-        said.append(similarity_name(first.measure, first.k))
+    if len({similarity_name(matrix) for matrix in matrices}) == 1:
+        said.append(similarity_name(first))
     if len({(matrix.n_texts, matrix.texts) for matrix in matrices}) == 1:
         said.append(texts_named(first.n_texts, first.texts))
-    chances = {matrix.known_chance for matrix in matrices}
+    chances = {matrix.chance for matrix in matrices}
     chance = chances.pop() if len(chances) == 1 else None
     if chance is not None:
         said.append(f"chance {number(chance)}")

@@ -115,7 +115,7 @@ def profile_figure(
         )
     estimates = [pair.profile[part] for pair in chosen for part in pair.profile]
     read = dict.fromkeys(stated(pair.matrix) for pair in chosen)
-    has_chance = "similarity" in sections and any(pair.matrix.known_chance for pair in chosen)
+    has_chance = "similarity" in sections and any(pair.matrix.chance for pair in chosen)
     caption(
         figure,
         "In which respects is it diagonal?" + (f" {labels[0]}" if len(chosen) == 1 else ""),
@@ -145,7 +145,7 @@ def _named(pair: PairAssessment) -> str:
 def _section(axes: Axes, title: str, section: Sequence[str], pairs: Sequence[PairAssessment]) -> None:
     """Draw the parts of one section, the first at the top."""
     if title == "similarity":
-        chances = {pair.matrix.known_chance for pair in pairs}
+        chances = {pair.matrix.chance for pair in pairs}
         for chance in chances:
             if chance is not None:
                 axes.axvline(chance, color=MUTED, linestyle=":", linewidth=1)

@@ -118,9 +118,9 @@ def schematic_figure(matrix: AffinityMatrix, *, highest: float | None = None) ->
         figure,
         drawn,
         [axes, other],
-        label=f"{similarity_name(matrix.measure, matrix.k)} of linked layers\n{scale_text(0.0, top)}",
+        label=f"{similarity_name(matrix)} of linked layers\n{scale_text(0.0, top)}",
         values=[*strengths.values()],
-        chance=matrix.known_chance,
+        chance=matrix.chance,
         shrink=0.7,
         mark=INK,
     )

@@ -28,6 +28,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.text import Text
 
 from isodepth.affinity import AffinityMatrices, AffinityMatrix
+from isodepth.affinity.measures import measure_title, unusual_reading
 from isodepth.axes import AffinityMask, AffinityValues
 from isodepth.errors import ParameterError
 
@@ -192,9 +193,13 @@ def matrix_size(
     return max(n_right * scale, least * 1.25), max(n_left * scale, least)
 
 
-def similarity_name(measure: str, k: int) -> str:
-    """Return what similarities by a measure are called: "mutual 10-NN similarity"."""
-    return f"mutual {k}-NN similarity" if measure == "mutual_knn" else f"{measure} (k = {k})"
+def similarity_name(matrices: AffinityMatrix | AffinityMatrices) -> str:
+    """Return what similarities are called: "mutual 10-NN similarity", "linear CKA, after center"."""
+    measure, k = matrices.measure, matrices.k
+    name = measure_title(measure) + f" (k = {k})" * bool(k)
+    if measure == "mutual_knn":
+        name = f"mutual {k}-NN similarity"
+    return ", ".join([name, *unusual_reading(matrices.metric, matrices.preprocessing)])
 
 
 def texts_named(n_texts: int, texts: str | None) -> str:
@@ -204,9 +209,9 @@ def texts_named(n_texts: int, texts: str | None) -> str:
 
 def stated(matrices: AffinityMatrix | AffinityMatrices) -> str:
     """Return what similarities are, of how many texts, and their chance level, as figures say it."""
-    name = similarity_name(matrices.measure, matrices.k)
+    name = similarity_name(matrices)
     texts = texts_named(matrices.n_texts, matrices.texts)
-    chance = matrices.known_chance
+    chance = matrices.chance
     return f"{name}, {texts}" + ("" if chance is None else f", chance {number(chance)}")
 
 

@@ -16,6 +16,7 @@ from matplotlib.image import AxesImage
 from isodepth.affinity import AffinityMatrices
 from isodepth.axes import AffinityValues
 from isodepth.errors import counted
+from isodepth.figures.affinity import highest_of
 from isodepth.figures.captions import caption
 from isodepth.figures.theme import (
     COLOR_MAP,
@@ -66,7 +67,7 @@ def unit_square_figure(
     ----------
     Wolfram & Schein 2025, figure 5c. The spread and the line are ours.
     """
-    top = (float(mean.values.max()) or 1.0) if highest is None else highest
+    top = highest_of([mean.values]) if highest is None else highest
     refuse_empty_scale(0.0, top)
     figure = new_figure(*SIZE)
     figure.set_layout_engine("compressed")  # square panels beside each other
@@ -77,9 +78,9 @@ def unit_square_figure(
         figure,
         image,
         left,
-        label=similarity_name(matrices.measure, matrices.k),
+        label=similarity_name(matrices),
         values=[mean.values],
-        chance=matrices.known_chance,
+        chance=matrices.chance,
     )
     spread = _square(right, mean.sd, float(mean.sd.max()) or 1.0, SPREAD_MAP)
     right.set_title("spread over matrices", loc="left")

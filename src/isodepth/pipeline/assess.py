@@ -10,7 +10,7 @@ Memory: the neighbors of one text set, as memory maps, and what `isodepth.assess
 """
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,8 @@ from isodepth.store import Store, open_store
 
 SHOWN_K = 10
 """Of several numbers of neighbors, the one that is assessed where none is chosen."""
+NO_K = 0
+"""The k of measures that take none, which any choice of k leaves in."""
 
 
 def assess_study(
@@ -82,7 +84,7 @@ def assess_study(
     kept = open_store(store)
     family_of = _families(loaded, groups)
     wanted = [loaded[name] for name in dict.fromkeys(texts)] or list(loaded.sets.values())
-    known = sorted({kind.k for found in wanted for kind in found.matrices})
+    known = sorted({kind.k for found in wanted for kind in found.matrices} - {NO_K})
     unknown = [k for k in ks if k not in known]
     if unknown:
         raise ParameterError(
@@ -142,7 +144,7 @@ def assess_models(
     found = loaded[texts] if texts is not None else next(iter(loaded.sets.values()))
     fitting = _kinds(found, () if k is None else (k,))
     if not fitting:
-        known = sorted({kind.k for kind in found.matrices})
+        known = sorted({kind.k for kind in found.matrices} - {NO_K})
         raise ParameterError(f"no matrix of {found.name} has k = {k}; there are k = {listed(known)}")
     kinds = [
         kind for kind in fitting if capture in (None, kind.capture) and pooling in (None, kind.pooling)
@@ -243,7 +245,8 @@ def _assessed(
     right: list[Neighbors] | None = None
     if kind.measure != CHANCE_KNOWN:
         notes.append(
-            f"what {kind.measure} gives by chance is not known: no verdicts, no intervals and no tree"
+            f"{kind.measure}: no verdicts, no intervals and no tree; how far chance strays is known "
+            "for mutual k-NN alone"
         )
     else:
         try:
@@ -270,6 +273,12 @@ def _assessed(
     )
 
 
+def shown_k(kinds: Iterable[MatrixKind]) -> int:
+    """Return the k that matrices show: 10, or the fewest; 10 where no measure takes neighbors."""
+    ks = {kind.k for kind in kinds} - {NO_K}
+    return SHOWN_K if SHOWN_K in ks or not ks else min(ks)
+
+
 def _notes(found: TextSetResults) -> list[str]:
     """Return what to mind of the texts."""
     notes = []
@@ -287,7 +296,7 @@ def _notes(found: TextSetResults) -> list[str]:
 def _kinds(found: TextSetResults, ks: Sequence[int]) -> list[MatrixKind]:
     """Return which matrices of a text set are assessed."""
     if ks:
-        return [kind for kind in found.matrices if kind.k in ks]
+        return [kind for kind in found.matrices if kind.k in (*ks, NO_K)]
     by_reading: dict[tuple[str, str, str], list[MatrixKind]] = {}
     for kind in found.matrices:
         by_reading.setdefault((kind.measure, kind.capture, kind.pooling), []).append(kind)
@@ -370,6 +379,7 @@ def _neighbors(
                 ids=artifact.arrays["ids"],
                 similarities=artifact.arrays["similarities"],
                 metric=str(reading.get("metric", "cosine")),
+                preprocessing=str(reading.get("preprocessing", "none")),
                 model=label,
                 texts_digest=digest,
                 provenance=artifact.manifest["provenance"],

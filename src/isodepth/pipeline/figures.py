@@ -15,11 +15,11 @@ from pathlib import Path
 
 from isodepth.assessment import AssessmentOptions, StudyAssessment
 from isodepth.atomic import refuse_unwritable, write_atomically
-from isodepth.errors import ParameterError, listed
+from isodepth.errors import ParameterError
 from isodepth.figures.atlas import study_atlas
 from isodepth.figures.entries import AtlasFigure
 from isodepth.figures.featured import known_pairs
-from isodepth.figures.saving import FORMATS, save_figure
+from isodepth.figures.saving import refuse_unknown_formats, save_figure
 from isodepth.pipeline.assess import assess_study
 from isodepth.pipeline.evidence import study_evidence
 from isodepth.progress import Progress, no_progress
@@ -78,11 +78,7 @@ def write_figures(
     StoreError
         If results are damaged, or the folder cannot be written.
     """
-    unknown = [one for one in formats if one not in FORMATS]
-    if unknown or not formats:
-        raise ParameterError(
-            f"formats must be of {listed(list(FORMATS))}; got {listed(unknown) or 'none'}"
-        )
+    refuse_unknown_formats(formats)
     place = Path(out)
     # all that can be wrong is refused before the work
     refuse_unwritable(place)

@@ -4,7 +4,7 @@ One artifact holds all layers of all readers of a text set against each other, f
 When a model joins, its rows are computed and the others are taken from the artifact that holds most of
 them. Which reader is meant is told by the key of its neighbors, never by its label.
 
-Memory: the matrix, and the neighbors of all readers (k of each that is stored).
+Memory: the matrix, and what the measure takes; what readers read is mapped from the store.
 """
 
 from collections import defaultdict
@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from isodepth.activations import ExtractionOptions
-from isodepth.affinity import AFFINITY_VERSION, AffinityMatrices, all_affinities
+from isodepth.activations import Activations, ExtractionOptions
+from isodepth.affinity import AFFINITY_VERSION, AffinityMatrices, all_affinities, measure_named
+from isodepth.affinity.measures import measure_identity
 from isodepth.errors import StoreError
 from isodepth.interchange import ImportedReading
 from isodepth.neighbors import Neighbors
@@ -36,7 +37,7 @@ class Reader:
     label : str
         What results call it.
     reading : Reading or ImportedReading
-        Where its neighbors come from.
+        Where its neighbors and activations come from.
     options : ExtractionOptions
         Which of the reading's captures and poolings.
     """
@@ -71,6 +72,24 @@ class Reader:
             )
         return replace(found, model=self.label)
 
+    def activations(self, store: Store) -> Activations:
+        """Return its activations from the store, verified.
+
+        Raises
+        ------
+        StoreError
+            If they are not there, or damaged.
+        """
+        found = None
+        if isinstance(self.reading, Reading):
+            found = self.reading.stored_activations(store, self.options)
+        if found is None:
+            raise StoreError(
+                f"the activations of {self.label} are not in the store",
+                hint="run the same command again: it computes what is missing.",
+            )
+        return replace(found, model=self.label)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
@@ -83,9 +102,11 @@ class Selection:
     right : tuple of Reader or None
         Those of the columns; None where all are compared with each other.
     measure : str
-        A key of `MEASURES`.
+        A key of `MEASURES`, or the name of a package's measure.
     k : int
-        Neighbors per text.
+        Neighbors per text; 0 where the measure takes none.
+    metric, preprocessing : str
+        Of the readings.
     texts_digest : str
         Identity of what the left readers read.
     pairing : Pairing or None
@@ -97,6 +118,8 @@ class Selection:
     measure: str
     k: int
     texts_digest: str
+    metric: str = "cosine"
+    preprocessing: str = "none"
     pairing: Pairing | None = None
 
     @property
@@ -113,7 +136,7 @@ class Selection:
                 "version": AFFINITY_VERSION,
                 "texts": self.texts_digest,
                 "right_texts": None if self.pairing is None else self.pairing.right,
-                "measure": self.measure,
+                "measure": measure_identity(self.measure),
                 "k": self.k,
             }
         )
@@ -136,7 +159,7 @@ def relate(selections: Sequence[Selection], store: Store, progress: Progress, wa
     store, progress, wait
         As in `isodepth.pipeline.reading_work.read`.
     """
-    held: dict[str, Neighbors] = {}
+    held: dict[tuple[str, str], Neighbors | Activations] = {}
     return all(relate_one(selection, store, progress, wait, held=held) for selection in selections)
 
 
@@ -146,11 +169,11 @@ def relate_one(
     progress: Progress,
     wait: bool,
     *,
-    held: dict[str, Neighbors] | None = None,
+    held: dict[tuple[str, str], Neighbors | Activations] | None = None,
 ) -> bool:
     """Compute and store one matrix if it is missing; return whether it is there now.
 
-    `held` are neighbors that have been read, by the key of their reader; it is added to.
+    `held` is what has been read, by what measures read and the key of the reader; it is added to.
     """
 
     def waiting() -> None:
@@ -182,37 +205,48 @@ def stored_matrices(selection: Selection, store: Store) -> AffinityMatrices | No
         measure=selection.measure,
         k=selection.k,
         n_texts=int(artifact.manifest["n_texts"]),
+        metric=selection.metric if measure_named(selection.measure).reads == "neighbors" else None,
+        preprocessing=selection.preprocessing,
         texts_digest=selection.texts_digest,
         right_texts_digest=None if selection.pairing is None else selection.pairing.right,
     )
 
 
-def _compute(selection: Selection, store: Store, held: dict[str, Neighbors]) -> None:
+def _compute(
+    selection: Selection, store: Store, held: dict[tuple[str, str], Neighbors | Activations]
+) -> None:
     """Compute and store a matrix, from what other artifacts hold of it as far as they do."""
     known = dict(_known_cells(selection, store))
     left, columns = selection.left, selection.columns
     # one reader may stand under several labels, left and right
     by_key = {reader.key: reader for reader in (*left, *columns)}
+    measure = measure_named(selection.measure)
+    # a measure that tells left from right has two directions of each pair
+    is_mirrored = selection.right is None and measure.is_symmetric
 
-    def neighbors(key: str) -> Neighbors:
-        if key not in held:
-            held[key] = by_key[key].neighbors(store)
-        return held[key]
+    def compared(key: str) -> Neighbors | Activations:
+        if (measure.reads, key) not in held:
+            reader = by_key[key]
+            held[measure.reads, key] = (
+                reader.neighbors(store) if measure.reads == "neighbors" else reader.activations(store)
+            )
+        return held[measure.reads, key]
 
-    def measure(rows: Sequence[str], others: Sequence[str] | None) -> None:
+    def add(rows: Sequence[str], others: Sequence[str] | None) -> None:
         """Add the cells of these readers, of each with each other where there are no others."""
         found = all_affinities(
-            [neighbors(key) for key in rows],
-            right=None if others is None else [neighbors(key) for key in others],
-            k=selection.k,
+            [compared(key) for key in rows],
+            right=None if others is None else [compared(key) for key in others],
+            k=selection.k or None,
             measure=selection.measure,
+            preprocessing=selection.preprocessing if measure.reads == "activations" else "none",
             pairing=selection.pairing,
         )
         for row in rows:
             for other in rows if others is None else others:
                 cells = found[by_key[row].label, by_key[other].label].values
                 known[row, other] = cells
-                if selection.right is None:
+                if is_mirrored:
                     known[other, row] = cells.T
 
     row_keys = list(dict.fromkeys(reader.key for reader in left))
@@ -220,15 +254,15 @@ def _compute(selection: Selection, store: Store, held: dict[str, Neighbors]) -> 
     if selection.right is None:
         new = [key for key in row_keys if (key, key) not in known]
         if new:
-            measure(new, None)
+            add(new, None)
     groups: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for place, key in enumerate(row_keys):
-        others = column_keys if selection.right is not None else column_keys[place + 1 :]
+        others = column_keys[place + 1 :] if is_mirrored else column_keys
         lacking = tuple(other for other in others if (key, other) not in known)
         if lacking:
             groups[lacking].append(key)
     for lacking, rows in groups.items():
-        measure(rows, lacking)
+        add(rows, lacking)
     n_layers = {one: cells.shape[0] for (one, _), cells in known.items()}
     n_layers |= {other: cells.shape[1] for (_, other), cells in known.items()}
     values = np.block([[known[one.key, other.key] for other in columns] for one in left])
@@ -245,7 +279,7 @@ def _compute(selection: Selection, store: Store, held: dict[str, Neighbors]) -> 
             ],
             "measure": selection.measure,
             "k": selection.k,
-            "n_texts": neighbors(left[0].key).n_texts,
+            "n_texts": compared(left[0].key).n_texts,
             "texts_digest": selection.texts_digest,
             "right_texts_digest": None if selection.pairing is None else selection.pairing.right,
             "versions": _versions(by_key.values()),

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from isodepth.activations import ExtractionOptions
 from isodepth.activations.chat import refuse_no_template
+from isodepth.affinity import measure_named
 from isodepth.errors import IsodepthError
 from isodepth.interchange import ImportedReading
 from isodepth.models import ModelSource, has_chat_template, resolve_model
@@ -197,10 +198,11 @@ def _reading(study: Study, written: str, source: ModelSource, texts: TextSet, ch
         texts=texts,
         options=study.extraction_options(chat),
         metric=study.metric,
+        preprocessing=study.preprocessing,
         least_k=max(study.ks),
         wanted_k=min(study.keep_neighbors, len(texts) - 1),
         kept_k=study.keep_neighbors,
-        keep_activations=study.keep_activations,
+        keep_activations=study.keep_activations or study.compares_activations,
         written=written,
         loading=study.loading,
     )
@@ -283,14 +285,20 @@ def selections_of(
         columns = None if right is None else _readers(right, plain)
         if not rows or columns == ():
             continue
+        # of imported readings there are neighbors alone, as they were found
+        is_read_here = all(isinstance(one.reading, Reading) for one in (*rows, *(columns or ())))
         for measure in study.measures:
-            for k in study.ks:
+            if measure_named(measure).reads == "activations" and not is_read_here:
+                continue
+            for k in study.ks if measure_named(measure).takes_k else (0,):
                 kind = MatrixKind(measure, k, plain.capture, str(plain.pooling))
                 found[kind] = Selection(
                     left=rows,
                     right=columns,
                     measure=measure,
                     k=k,
+                    metric=study.metric,
+                    preprocessing=study.preprocessing if is_read_here else "none",
                     texts_digest=texts_digest,
                     pairing=pairing,
                 )

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from isodepth.activations import ExtractionOptions
+from isodepth.affinity import measure_named
 from isodepth.errors import ParameterError, TextsError, UnknownNameError, listed
 from isodepth.interchange import ImportedReading, imported_readings
 from isodepth.neighbors.exact import check_k
@@ -53,9 +54,7 @@ def plan_of_imported(study: Study, store: Store) -> StudyPlan:
         if found is not None and found.selections:
             sets.append(found)
         elif len(missing) == n_before:
-            kinds = [_in_words(plain) for plain in study.extraction_options(False)]
-            reason = f"of what the study reads ({'; '.join(kinds)}) nothing was imported"
-            missing.append(Missing(what=entry.name, reason=reason))
+            missing.append(Missing(what=entry.name, reason=_why_empty(study)))
     return StudyPlan(
         study=study,
         imported=True,
@@ -63,8 +62,24 @@ def plan_of_imported(study: Study, store: Store) -> StudyPlan:
         sets=tuple(sets),
         missing=tuple(dict.fromkeys(missing)),
         n_stored_matrices=n_stored_matrices(sets, store),
-        notes=(*_kinds_left_out(study, sets), *_otherwise_loaded(wanted, sets)),
+        notes=(
+            *_kinds_left_out(study, sets),
+            *_measures_left_out(study),
+            *_otherwise_loaded(wanted, sets),
+        ),
     )
+
+
+def _why_empty(study: Study) -> str:
+    """Return why a text set of which readings were imported has no matrix."""
+    if all(measure_named(name).reads == "activations" for name in study.measures):
+        verb = "reads" if len(study.measures) == 1 else "read"
+        return (
+            f"{listed(list(study.measures))} {verb} activations, and imported readings have neighbors "
+            "alone"
+        )
+    kinds = [_in_words(plain) for plain in study.extraction_options(False)]
+    return f"of what the study reads ({'; '.join(kinds)}) nothing was imported"
 
 
 def _kinds_left_out(study: Study, sets: Sequence[PlannedSet]) -> Iterator[str]:
@@ -84,6 +99,19 @@ def _kinds_left_out(study: Study, sets: Sequence[PlannedSet]) -> Iterator[str]:
                 f"capture {plain.capture}, pooling {plain.pooling} is left out"
                 f"{'' if everywhere else f' on {listed(without)}'}: no such reading was imported"
             )
+
+
+def _measures_left_out(study: Study) -> Iterator[str]:
+    """Yield which measures imported readings do not serve."""
+    names = [name for name in study.measures if measure_named(name).reads == "activations"]
+    if names:
+        verb = "is" if len(names) == 1 else "are"
+        yield f"{listed(names)} {verb} left out: imported readings have neighbors, no activations"
+    if study.preprocessing != "none":
+        yield (
+            f"preprocessing = {study.preprocessing!r} is not done: imported neighbors are as they were "
+            "found"
+        )
 
 
 def _otherwise_loaded(wanted: Mapping[str, WantedModel], sets: Sequence[PlannedSet]) -> Iterator[str]:

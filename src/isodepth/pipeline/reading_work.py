@@ -138,7 +138,13 @@ def _store_neighbors(
         provenance={**provenance, "model_digest": reading.source.digest},
     )
     stored_k = reading.stored_k
-    neighbors = nearest_neighbors(activations, stored_k, reading.metric, progress=progress)
+    neighbors = nearest_neighbors(
+        activations,
+        stored_k,
+        reading.metric,
+        preprocessing=reading.preprocessing,
+        progress=progress,
+    )
     store.write(
         "neighbors",
         f"{reading.neighbors_key(options)}-k{stored_k}",
@@ -151,6 +157,7 @@ def _store_neighbors(
             "options": options.as_dict(),
             "activations": reading.activations_key(options),
             "metric": reading.metric,
+            "preprocessing": reading.preprocessing,
             "k": stored_k,
             "n_layers": neighbors.n_layers,
             "n_texts": neighbors.n_texts,

@@ -11,10 +11,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from isodepth.activations import ExtractionOptions
-from isodepth.activations.result import EXTRACTION_VERSION
+from isodepth.activations.result import EXTRACTION_VERSION, Activations
 from isodepth.models import LoadingOptions, ModelSource
 from isodepth.neighbors import NEIGHBORS_VERSION, Neighbors
-from isodepth.store import Store, content_key
+from isodepth.store import ResumableArray, Store, content_key
 from isodepth.texts import TextSet
 
 
@@ -54,8 +54,8 @@ class Reading:
         What is read; they differ in capture and pooling only.
     kept_k : int
         So many neighbors are kept where they are computed, if there are as many texts.
-    metric : str
-        See `nearest_neighbors`.
+    metric, preprocessing : str
+        See `nearest_neighbors`; the preprocessing by its canonical name.
     least_k : int
         The fewest neighbors per text that must be there to be compared.
     wanted_k : int
@@ -73,6 +73,7 @@ class Reading:
     options: tuple[ExtractionOptions, ...]
     kept_k: int
     metric: str = "cosine"
+    preprocessing: str = "none"
     least_k: int = 1
     wanted_k: int = 1
     keep_activations: bool = False
@@ -103,12 +104,14 @@ class Reading:
 
     def neighbors_key(self, options: ExtractionOptions) -> str:
         """Return the key of the neighbors for one of the options; stored under it with their number."""
+        said = {} if self.preprocessing == "none" else {"preprocessing": self.preprocessing}
         return content_key(
             {
                 "stage": "neighbors",
                 "version": NEIGHBORS_VERSION,
                 "activations": self.activations_key(options),
                 "metric": self.metric,
+                **said,
             }
         )
 
@@ -138,11 +141,27 @@ class Reading:
                     ids=artifact.arrays["ids"],
                     similarities=artifact.arrays["similarities"],
                     metric=self.metric,
+                    preprocessing=self.preprocessing,
                     model=self.source.name,
                     texts_digest=self.texts.digest,
                     provenance=artifact.manifest["provenance"],
                 )
         return None
+
+    def stored_activations(self, store: Store, options: ExtractionOptions) -> Activations | None:
+        """Return the activations for one of the options from the store, verified, or None."""
+        artifact = store.read("activations", self.activations_key(options))
+        if artifact is None:
+            return None
+        return Activations(
+            values=artifact.arrays[ResumableArray.NAME],
+            model=self.source.name,
+            texts=self.texts.name,
+            model_digest=self.source.digest,
+            texts_digest=self.texts.digest,
+            options=options,
+            provenance=artifact.manifest["provenance"],
+        )
 
     def seems_done(self, names: StoredNames) -> bool:
         """Return whether all that is wanted is in the store by its names; nothing is verified."""

@@ -17,7 +17,7 @@ import numpy as np
 
 from isodepth.activations import ExtractionOptions
 from isodepth.activations.chat import refuse_no_template
-from isodepth.affinity.measures import check_measure
+from isodepth.affinity.measures import check_measure, measure_named
 from isodepth.assessment import assess_pair
 from isodepth.comparison import Comparison
 from isodepth.defaults import KEPT_NEIGHBORS
@@ -29,6 +29,7 @@ from isodepth.pipeline.labels import told_apart
 from isodepth.pipeline.matrices import Reader, Selection, relate, stored_matrices
 from isodepth.pipeline.reading_work import ModelShelf, read
 from isodepth.pipeline.readings import Reading
+from isodepth.preprocessing import Preprocessing
 from isodepth.progress import Progress, no_progress
 from isodepth.store import Store, open_store
 from isodepth.texts import ParallelTexts, TextSet, load_parallel_texts, load_texts
@@ -50,6 +51,7 @@ def compare(
     chat: bool | str = False,
     loading: LoadingOptions | None = None,
     metric: str = "cosine",
+    preprocessing: str | Preprocessing = "none",
     measure: str = "mutual_knn",
     keep_activations: bool = False,
     store: Store | Path | str | None = None,
@@ -70,7 +72,8 @@ def compare(
         Sampling and column; see `load_texts`. Only for texts that are loaded here; for filters, other
         sources and two columns of one file pass what `load_texts` or `load_parallel_texts` gives.
     k : int
-        Neighbors per text, 1 <= k < number of texts.
+        Neighbors per text, 1 <= k < number of texts. Measures that take none ignore it; the neighbors
+        are kept all the same.
     capture, pooling, max_tokens
         What to read; see `extract`.
     chat : bool, "left" or "right"
@@ -78,13 +81,13 @@ def compare(
     loading : LoadingOptions, optional
         How to load models whose names do not say otherwise; see `load_model`. Model objects are as they
         are.
-    metric : str
-        See `nearest_neighbors`.
+    metric, preprocessing
+        See `nearest_neighbors`. The preprocessing is also done for measures that read activations.
     measure : str
         See `affinity_matrix`.
     keep_activations : bool
         Keep the activations in the store (4 bytes x layers x texts x units); they are removed once
-        the neighbors are stored where this is False.
+        the neighbors are stored where this is False. Measures that read them keep them in any case.
     store : Store, Path or str, optional
         Where results are kept: a store, a folder, or a URL that fsspec knows; `Store()` where it is
         left out.
@@ -108,6 +111,7 @@ def compare(
     kept = open_store(store)
     check_metric(metric)
     check_measure(measure)
+    used, prepared = measure_named(measure), Preprocessing.of(preprocessing)
     given = {"n": n, "column": column}
     pair = _pair_of_texts(
         texts,
@@ -117,6 +121,8 @@ def compare(
         given={name: value for name, value in given.items() if value is not None},
     )
     k = whole_number(k, "k")
+    if not used.takes_k:  # neighbors are kept all the same
+        k = max(1, min(k, len(pair) - 1))
     check_k(k, len(pair))
     sources = told_apart([_source(left, loading), _source(right, loading)], numbers=("left", "right"))
     for model, wanted in zip(sources, options, strict=True):
@@ -137,9 +143,10 @@ def compare(
                 texts=texts_read,
                 options=(wanted,),
                 metric=metric,
+                preprocessing=prepared.name,
                 least_k=k,
                 kept_k=KEPT_NEIGHBORS,
-                keep_activations=keep_activations,
+                keep_activations=keep_activations or used.reads == "activations",
             )
             reader = Reader(label=label, reading=reading, options=wanted)
             if reading.missing(kept):
@@ -155,7 +162,9 @@ def compare(
             left=(readers[0],),
             right=(readers[1],),
             measure=measure,
-            k=k,
+            k=k if used.takes_k else 0,
+            metric=metric,
+            preprocessing=prepared.name,
             texts_digest=pair.left.digest,
             pairing=pair.pairing if is_parallel else None,
         )

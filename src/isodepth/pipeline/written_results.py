@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from isodepth.affinity.measures import CHANCE_KNOWN, measure_title
 from isodepth.comparison import versions
 from isodepth.errors import StoreError
 from isodepth.pipeline.matrices import Reader, Selection, stored_matrices
@@ -67,13 +68,27 @@ def write_results(
         "versions": versions(),
         "stage_versions": STAGE_VERSIONS,
         "notes": [
-            "similarity is the mean share of neighbors in common, in [0, 1]; layers count from 1",
+            "layers count from 1",
+            *_what_similarity_is(plan.study.measures),
             "cells of one matrix are not independent samples: texts are",
             *plan.notes,
         ],
     }
     wanted = [texts.name for texts in plan.study.texts]
     write_manifest(place, manifest, written, spared=wanted)
+
+
+def _what_similarity_is(measures: Sequence[str]) -> list[str]:
+    """Return what similarities are, by each measure."""
+    said = []
+    if CHANCE_KNOWN in measures:
+        said.append("mutual_knn: similarity is the mean share of neighbors in common, in [0, 1]")
+    said += [
+        f"{name}: similarity is {measure_title(name)}; see 'isodepth measures {name}'"
+        for name in measures
+        if name != CHANCE_KNOWN
+    ]
+    return said
 
 
 def _results(planned: PlannedSet, store: Store, names: StoredNames) -> TextSetResults:
@@ -130,6 +145,7 @@ def _described(reader: Reader, store: Store, names: StoredNames) -> dict[str, An
         "texts_digest": reading.texts.digest,
         "options": reader.options.as_dict(),
         "metric": reading.metric,
+        "preprocessing": reading.preprocessing,
         "neighbors": key,
         "activations": reading.activations_key(reader.options),
         "n_layers": manifest.get("n_layers"),
