@@ -9,8 +9,10 @@ import pytest
 
 # Set before torch is loaded, here and in processes that tests start: on a machine whose cores are
 # busy, two threads that wait for each other made these tests six times as slow. Tests of threads set
-# their number themselves.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+# their number themselves. Numba's says how many threads code compiled for several starts, and where a
+# module of tests imports such code (dcor), torch gets as many.
+for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
+    os.environ.setdefault(name, "1")
 
 
 def saved(folder: Path, make: str, *, seed: int) -> Path:
