@@ -81,7 +81,8 @@ def test_it_prints_a_line_for_each_control_and_what_moves(
     assert status == 0
     lines = said.splitlines()
     assert lines[0] == (
-        "news (61 texts, k = 3; mutual k-NN by cosine, mean over 3 pairs of models; 0 is chance, 1 the same neighbors)"
+        "news (61 texts, k = 3; mutual k-NN by cosine; mean over 3 pairs of models; 0 is chance, 1 the "
+        "same neighbors)"
     )
     assert lines[1].split()[:3] == ["control", "texts", "mean"]
     table = known.sets[0].table
@@ -103,7 +104,22 @@ def test_it_prints_a_line_for_each_control_and_what_moves(
     assert lines[7].startswith("imdb (mean) (61 texts")
     assert [line for line in lines if line.startswith("note: ")] == ["note: twice", "note: of the set"]
     place = tmp_path / "confounds"
-    assert lines[-1] == f"Wrote 1,234 files to {place}; controls.csv has every pair of models and part."
+    assert lines[-1] == (
+        f"Wrote 1,234 files to {place}; controls.csv has every pair of models and part, matrices.parquet "
+        "every pair of layers."
+    )
+
+
+def test_it_says_by_what_the_studys_neighbors_are(
+    run: Run, known: StudyConfounds, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (one, _) = known.sets
+    table = replace(one.table, metric="inner_product", preprocessing="center + clip(0.9)")
+    other = replace(known, sets=(replace(one, table=table),))
+    monkeypatch.setattr("isodepth.pipeline.study_confounds", lambda *_, **__: other)
+    monkeypatch.setattr("isodepth.pipeline.write_confounds", lambda *_, **__: [])
+    _, said, _ = run("confounds", tmp_path)
+    assert "mutual k-NN by inner product, after center + clip(0.9); mean over" in said
 
 
 def test_options_reach_the_pipeline(

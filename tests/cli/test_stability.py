@@ -75,7 +75,7 @@ def test_it_prints_ranges_over_layers_curves_and_ceilings(
     status, said, _ = run("stability", tmp_path)
     assert status == 0
     lines = said.splitlines()
-    assert lines[0] == "news (31 texts, k = 4; lowest to highest layer)"
+    assert lines[0] == "news (31 texts, k = 4; neighbors by cosine; lowest to highest layer)"
     assert lines[1].split()[:2] == ["model", "margin"]
     assert lines[1].endswith("anisotropy")
     assert lines[2].split()[0] == "model-0"
@@ -105,6 +105,23 @@ def test_without_activations_there_are_no_columns_of_geometry(
     assert "anisotropy" not in said
     assert "mean of 21" in said  # more pairs than are shown one by one
     assert "model-0  model-1" not in said
+
+
+def test_it_says_by_what_neighbors_are_and_what_is_of_activations_as_they_are(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = found_of(2, with_activations=True)
+    (one, _) = known.sets
+    layers = tuple(replace(layer, metric="euclidean", preprocessing="center") for layer in one.layers)
+    written = WrittenStability(
+        found=replace(known, sets=(replace(one, layers=layers),)), tables=(), figures=()
+    )
+    monkeypatch.setattr("isodepth.pipeline.stability.write_stability", lambda *_, **__: written)
+    _, said, _ = run("stability", tmp_path)
+    assert said.startswith(
+        "news (31 texts, k = 4; neighbors by euclidean, after center; dimension and anisotropy: of "
+        "activations as they are, by cosine; lowest to highest layer)\n"
+    )
 
 
 def test_options_reach_the_pipeline(run: Run, asked: list[dict[str, Any]], tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from isodepth.confounds import (
     controlled_neighbors,
     layer_similarities,
     local_scaling,
+    mutual_proximity,
     nearest,
     residual_similarities,
     same_endings,
@@ -41,13 +43,29 @@ def inputs(**changes: object) -> ControlInputs:
 # what each control does
 
 
+STEPS = [name for name, one in CONTROLS.items() if one.kind == "preprocessing"]
+
+
+@pytest.mark.parametrize("name", [*STEPS, *METRICS])
 @pytest.mark.parametrize(
-    "name", [name for name, one in CONTROLS.items() if one.kind in ("preprocessing", "metric")]
+    ("own_metric", "own_steps"), [("cosine", "none"), ("euclidean", "unit_norm + drop_units(1)")]
 )
-def test_steps_and_metrics_are_those_of_neighbors(models: dict[str, np.ndarray], name: str):
-    found = controlled_neighbors(CONTROLS[name], models, inputs())
-    metric = name if name in METRICS else "cosine"
-    steps = Preprocessing.of("none" if name in METRICS else name)
+def test_steps_come_after_the_studys_own_and_metrics_replace_its_own(
+    models: dict[str, np.ndarray], name: str, own_metric: str, own_steps: str
+):
+    given = inputs(metric=own_metric, preprocessing=own_steps)
+    found = controlled_neighbors(CONTROLS[name], models, given)
+    if name == own_metric:
+        assert found.problem == f"{name}: it is the study's own metric"
+        return
+    metric = name if name in METRICS else own_metric
+    steps = Preprocessing.of(own_steps)
+    if name not in METRICS:
+        steps = Preprocessing(steps=steps.steps + Preprocessing.of(name).steps)
+        said = " That comes after the study's own unit_norm + drop_units(1)."
+        assert found.sentence.endswith(said) == (own_steps != "none")
+    assert (found.metric, found.preprocessing) == (metric, steps.name)
+    assert (found.plain_metric, found.plain_preprocessing) == (own_metric, own_steps)
     for model, layers in models.items():
         assert found.ids[model].shape == (len(layers), N_TEXTS, K + 5)
         for layer, ids in zip(layers, found.ids[model], strict=True):
@@ -57,23 +75,89 @@ def test_steps_and_metrics_are_those_of_neighbors(models: dict[str, np.ndarray],
 
 
 def test_hubs_and_baselines_change_similarities(models: dict[str, np.ndarray]):
-    for name, corrected in (
-        ("local_scaling", local_scaling),
-        ("without_tf_idf", lambda cosines: residual_similarities(cosines, [tf_idf(TEXTS)])),
+    for name, metric, corrected in (
+        ("local_scaling", "cosine", local_scaling),
+        ("local_scaling", "euclidean", partial(local_scaling, metric="euclidean")),
+        ("mutual_proximity", "inner_product", mutual_proximity),
+        (
+            "without_tf_idf",
+            "correlation",
+            lambda values: residual_similarities(values, [tf_idf(TEXTS)]),
+        ),
     ):
-        found = controlled_neighbors(CONTROLS[name], models, inputs())
-        expected, _ = nearest(corrected(layer_similarities(models["one"][1])), K + 5)
+        given = inputs(metric=metric, preprocessing="standardize")
+        found = controlled_neighbors(CONTROLS[name], models, given)
+        standardized = Preprocessing.of("standardize")(models["one"][1])
+        expected, _ = nearest(corrected(layer_similarities(standardized, metric)), K + 5)
         np.testing.assert_array_equal(found.ids["one"][1], expected)
+        plain, _ = layer_neighbors(standardized, K + 5, metric)
+        np.testing.assert_array_equal(found.plain_ids["one"][1], plain)
         assert not np.array_equal(found.ids["one"], found.plain_ids["one"])
+
+
+def test_local_scaling_is_not_possible_where_there_are_no_distances(models: dict[str, np.ndarray]):
+    found = controlled_neighbors(CONTROLS["local_scaling"], models, inputs(metric="inner_product"))
+    assert found.problem == (
+        "local_scaling: local scaling divides distances, and inner products are none: expected "
+        "similarities by cosine, correlation, euclidean"
+    )
+
+
+@pytest.mark.parametrize(
+    ("own", "name", "changes"),
+    [
+        ("center", "center", False),
+        ("drop_units(1) + clip(0.99)", "clip(0.99)", False),
+        ("clip(0.9)", "clip(0.99)", False),
+        ("clip(0.99)", "clip(0.9)", True),
+        ("unit_norm", "unit_norm", False),
+        ("standardize", "standardize", False),
+        ("remove_components(1)", "center", False),
+        ("center + unit_norm", "center", True),
+        ("center", "standardize", True),
+        ("remove_components(1)", "remove_components(1)", True),
+        ("drop_largest(3)", "drop_largest(3)", True),
+        ("whiten", "whiten", True),
+    ],
+)
+def test_a_step_that_does_nothing_after_the_studys_own_is_not_possible(
+    models: dict[str, np.ndarray], own: str, name: str, changes: bool
+):
+    found = controlled_neighbors(control_of(name), models, inputs(preprocessing=own))
+    said = f"{name}: it changes nothing after the study's own {own}"
+    assert found.problem == (None if changes else said)
+    steps = (Preprocessing.of(own), Preprocessing.of(f"{own} + {name}"))
+    layer = models["one"][0] * np.arange(1.0, 14)
+    before, after = (step(layer) for step in steps)
+    assert (before.shape == after.shape and np.allclose(before, after, atol=1e-9)) != changes
+
+
+def test_candidates_are_sought_by_the_studys_own_metric(models: dict[str, np.ndarray]):
+    given = inputs(metric="euclidean", preprocessing="center")
+    found = controlled_neighbors(CONTROLS["same_ending(1)"], models, given)
+    similarities = layer_similarities(Preprocessing.of("center")(models["other"][2]), "euclidean")
+    expected, _ = nearest(similarities, K + 5, same_endings(TEXTS, 1).allowed)
+    np.testing.assert_array_equal(found.ids["other"][2], expected)
+    assert (found.metric, found.preprocessing) == ("euclidean", "center")
 
 
 def test_copies_are_read_in_place_of_the_models(models: dict[str, np.ndarray]):
     copies = {"other": models["other"][::-1], "one": models["one"][::-1]}
-    found = controlled_neighbors(CONTROLS["untrained"], models, inputs(copies=copies))
+    given = inputs(copies=copies, metric="euclidean", preprocessing="standardize")
+    found = controlled_neighbors(CONTROLS["untrained"], models, given)
     for model in models:
         np.testing.assert_array_equal(found.ids[model], found.plain_ids[model][::-1])
     partial = controlled_neighbors(CONTROLS["untrained"], models, inputs(copies={"one": copies["one"]}))
     assert partial.problem == "there is no untrained copy of other"
+    third = {"third": models["other"] + 1, **models}
+    fewer = controlled_neighbors(CONTROLS["untrained"], third, given)
+    assert fewer.problem is None
+    assert [*fewer.ids] == [*fewer.baselines[0]] == ["one", "other"]
+    assert [*fewer.plain_ids] == ["third", "one", "other"]
+    assert fewer.sentence.endswith("There is none of third, so of the others only.")
+    for model in models:
+        np.testing.assert_array_equal(fewer.ids[model], found.ids[model])
+        np.testing.assert_array_equal(fewer.baselines[0][model], found.plain_ids[model])
     copies["other"] = copies["other"][:2]
     with pytest.raises(ParameterError, match="as many layers .* got 2 of other, which has 3"):
         controlled_neighbors(CONTROLS["untrained"], models, inputs(copies=copies))
@@ -193,6 +277,7 @@ def test_all_controls_are_tried_and_say_why_they_are_not_possible(models: dict[s
     told = []
     found = problems(all_controlled(models, inputs(), progress=lambda *said: told.append(said[1:3])))
     assert found == {
+        "cosine": "cosine: it is the study's own metric",
         "different_token": "the tokens that texts are read at are not known",
         "same_token": "the tokens that texts are read at are not known",
         "same_label(source)": "same_label(source): no labels 'source' were given",
@@ -241,6 +326,11 @@ def test_activations_of_other_texts_are_refused(models: dict[str, np.ndarray]):
 def test_inputs_that_do_not_fit_are_listed():
     with pytest.raises(ParameterError, match=r"got 2 tokens of one, 3 labels 'topic'"):
         inputs(tokens={"one": np.arange(2)}, labels={"topic": [1, 2, 3]})
+    with pytest.raises(ParameterError, match="metric must be one of"):
+        inputs(metric="cosin")
+    with pytest.raises(UnknownNameError, match="no preprocessing step 'centre'"):
+        inputs(preprocessing="centre")
+    assert inputs(preprocessing="center+clip( 0.9 )").preprocessing == "center + clip(0.9)"
     with pytest.raises(ParameterError, match=r"k = 40 neighbors of 71 texts: .* more than 80"):
         inputs(k=40)
 

@@ -1,10 +1,12 @@
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from isodepth.confounds import layer_similarities, local_scaling, mutual_proximity, nearest
+from isodepth.confounds.hubs import SCALED_METRICS
 from isodepth.errors import ParameterError
 
 CORRECTIONS = [local_scaling, mutual_proximity]
@@ -72,15 +74,23 @@ def test_texts_that_are_all_alike_are_no_error(corrected: Correction):
     assert np.isfinite(found).all()
 
 
-def test_local_scaling_is_the_distance_over_the_root_of_both_scales(rng: np.random.Generator):
-    cosines = layer_similarities(rng.normal(size=(17, 5)))
-    found = local_scaling(cosines, k=3)
-    chords = np.sqrt(np.maximum(2 - 2 * cosines, 0))
+@pytest.mark.parametrize("metric", SCALED_METRICS)
+def test_local_scaling_is_the_distance_over_the_root_of_both_scales(
+    rng: np.random.Generator, metric: str
+):
+    vectors = rng.normal(size=(17, 5))
+    found = local_scaling(layer_similarities(vectors, metric), metric=metric, k=3)
+    if metric != "euclidean":
+        vectors -= vectors.mean(axis=1, keepdims=True) * (metric == "correlation")
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    distances = np.linalg.norm(vectors[:, np.newaxis] - vectors, axis=2)
     for one in range(17):
         for other in range(17):
             if one != other:
-                scales = [np.mean(sorted(np.delete(chords[text], text))[:3]) for text in (one, other)]
-                expected = -chords[one, other] / np.sqrt(scales[0] * scales[1])
+                scales = [
+                    np.mean(sorted(np.delete(distances[text], text))[:3]) for text in (one, other)
+                ]
+                expected = -distances[one, other] / np.sqrt(scales[0] * scales[1])
                 assert found[one, other] == pytest.approx(expected, rel=1e-9)
 
 
@@ -105,9 +115,38 @@ def test_mutual_proximity_tells_near_neighbors_apart_whose_probability_rounds_to
     assert ids[0].tolist() == [1, 2]
 
 
-def test_local_scaling_takes_cosines_alone():
-    with pytest.raises(ParameterError, match=r"takes cosines, in \[-1, 1\]") as caught:
+@pytest.mark.parametrize("corrected", [mutual_proximity, partial(local_scaling, metric="euclidean")])
+def test_units_of_distances_make_no_difference(rng: np.random.Generator, corrected: Correction):
+    vectors = rng.normal(size=(43, 7))
+    vectors[5:20] = vectors[4]  # more of them than neighbors: their scale is the least
+    plain = layer_similarities(vectors, "euclidean")
+    for scale in (2.0**-99, 2.0**99):
+        np.testing.assert_allclose(corrected(scale * plain), corrected(plain), rtol=1e-12)
+
+
+def test_planted_hubs_of_distances_are_named_less_often(rng: np.random.Generator):
+    vectors = rng.normal(size=(211, 40))
+    vectors[:5] *= 0.1  # near the middle of all
+    plain = layer_similarities(vectors, "euclidean")
+    before, after = in_degrees(plain), in_degrees(local_scaling(plain, metric="euclidean"))
+    assert after[:5].max() < 0.5 * before[:5].min()
+    after = in_degrees(mutual_proximity(plain))
+    assert after[:5].max() < 0.5 * before[:5].min()
+
+
+def test_all_texts_at_one_place_are_no_error():
+    found = local_scaling(np.zeros((13, 13)), metric="euclidean")
+    np.testing.assert_array_equal(found, 0)
+
+
+def test_local_scaling_takes_what_has_distances():
+    with pytest.raises(ParameterError, match=r"by cosine takes similarities from -1 to 1") as caught:
         local_scaling(np.full((5, 5), -3.0))
+    assert "mutual_proximity" in str(caught.value.hint)
+    with pytest.raises(ParameterError, match=r"by euclidean takes similarities from -inf to 0"):
+        local_scaling(np.ones((5, 5)), metric="euclidean")
+    with pytest.raises(ParameterError, match="inner products are none") as caught:
+        local_scaling(np.ones((5, 5)), metric="inner_product")
     assert "mutual_proximity" in str(caught.value.hint)
     with pytest.raises(ParameterError, match="expected k >= 1"):
         local_scaling(np.ones((5, 5)), k=0)

@@ -2,11 +2,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial import distance
 
 from isodepth.confounds import layer_similarities, nearest
 from isodepth.confounds.similarities import MOST_TEXTS
 from isodepth.errors import ActivationsError, ParameterError
-from isodepth.neighbors import layer_neighbors
+from isodepth.neighbors import METRICS, layer_neighbors
 
 
 def slow_nearest(
@@ -23,13 +24,16 @@ def slow_nearest(
     return lists
 
 
+@pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("offset", [0.0, 300.0])
-def test_cosine_gives_the_neighbors_that_are_found_in_blocks(rng: np.random.Generator, offset: float):
+def test_they_give_the_neighbors_that_are_found_in_blocks(
+    rng: np.random.Generator, offset: float, metric: str
+):
     vectors = rng.normal(size=(101, 13)) + offset * rng.normal(size=13)
     vectors[[7, 50]] = vectors[31]
     vectors[[8, 51]] = vectors[100]
-    ids, similarities = nearest(layer_similarities(vectors), 17)
-    expected_ids, expected = layer_neighbors(vectors, 17)
+    ids, similarities = nearest(layer_similarities(vectors, metric), 17)
+    expected_ids, expected = layer_neighbors(vectors, 17, metric)
     np.testing.assert_array_equal(ids, expected_ids)
     np.testing.assert_allclose(similarities, expected, rtol=1e-6)
 
@@ -42,12 +46,60 @@ def test_cosines_are_symmetric_and_do_not_mind_rotation_or_lengths(rng: np.rando
     np.testing.assert_allclose(layer_similarities(turned), similarities, atol=1e-12)
 
 
-def test_bit_equal_texts_are_equally_similar_to_any_third(rng: np.random.Generator):
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("scale", [1.0, 1e-120, 1e120])
+def test_they_are_exactly_symmetric_and_what_they_are_called(
+    rng: np.random.Generator, metric: str, scale: float
+):
+    vectors = rng.normal(size=(41, 7))
+    similarities = layer_similarities(scale * vectors, metric)
+    np.testing.assert_array_equal(similarities, similarities.T)
+    kernels = {
+        "cosine": lambda a, b: 1 - distance.cosine(a, b),
+        "correlation": lambda a, b: np.corrcoef(a, b)[0, 1],
+        "euclidean": lambda a, b: -scale * distance.euclidean(a, b),
+        "inner_product": lambda a, b: scale**2 * (a @ b),
+    }
+    expected = [[kernels[metric](one, other) for other in vectors] for one in vectors]
+    np.testing.assert_allclose(similarities, expected, rtol=1e-9, atol=1e-12 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_bit_equal_texts_are_equally_similar_to_any_third(rng: np.random.Generator, metric: str):
     vectors = rng.normal(size=(67, 31)) + 100
     vectors[[3, 40, 66]] = vectors[12]
-    similarities = layer_similarities(vectors)
+    similarities = layer_similarities(vectors, metric)
     for twin in (3, 40, 66):
         np.testing.assert_array_equal(similarities[:, twin], similarities[:, 12])
+
+
+def test_distances_far_smaller_than_vectors_keep_their_digits(rng: np.random.Generator):
+    """Two bundles far from each other: within one, products of centered vectors leave no digit."""
+    vectors = 1e-9 * rng.normal(size=(61, 11))
+    vectors[::2] += 1.0
+    similarities = layer_similarities(vectors, "euclidean")
+    expected = -distance.squareform(distance.pdist(vectors))
+    np.testing.assert_allclose(similarities, expected, rtol=1e-9)
+    ids, _ = nearest(similarities, 7)
+    np.testing.assert_array_equal(ids, layer_neighbors(vectors, 7, "euclidean")[0])
+
+
+def test_few_distances_are_summed_up_from_differences(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+):
+    """Where products will do, none is: it takes many times as long."""
+    summed: list[int] = []
+    einsum = np.einsum
+
+    def counted(subscripts: str, *arrays: np.ndarray) -> np.ndarray:
+        summed.append(len(arrays[0]))
+        return einsum(subscripts, *arrays)
+
+    monkeypatch.setattr("isodepth.confounds.similarities.np.einsum", counted)
+    vectors = rng.normal(size=(53, 17)) + 1000 * rng.normal(size=17)
+    vectors[5] = vectors[4] + 1e-9
+    layer_similarities(vectors, "euclidean")
+    assert sum(summed) - 53 == 1  # the squares, and the two that lie close
 
 
 @given(st.integers(0, 2**32), st.sampled_from([1, 2, 5]), st.booleans())
@@ -113,6 +165,17 @@ def test_a_text_without_direction_is_named():
     vectors[3] = 0
     with pytest.raises(ActivationsError, match=r"text 4 .* all zero"):
         layer_similarities(vectors)
+    vectors[3] = 5
+    vectors[:3, 0] = vectors[4, 0] = 2
+    with pytest.raises(ActivationsError, match=r"text 4 .* the same in every unit"):
+        layer_similarities(vectors, "correlation")
+    vectors[2, 1] = np.nan
+    with pytest.raises(ActivationsError, match=r"NaN or infinite activations in text 3"):
+        layer_similarities(vectors, "euclidean")
+    with pytest.raises(ActivationsError, match="inner products .* larger than float64 holds"):
+        layer_similarities(np.full((5, 3), 1e200), "inner_product")
+    with pytest.raises(ParameterError, match="metric must be one of"):
+        layer_similarities(np.ones((5, 3)), "manhattan")
 
 
 def test_too_many_texts_are_refused_with_what_they_would_take():

@@ -66,6 +66,18 @@ def test_tables_of_all_sets_stand_one_below_the_other(one: TextSetConfounds):
     assert notes == ["there is no untrained copy of a, b"] * 2
 
 
+def test_matrices_of_all_sets_come_a_control_at_a_time(one: TextSetConfounds):
+    study = StudyConfounds(name="study", sets=(one, replace(one, name="imdb", pooling="mean")))
+    tables = list(study.matrices_tables())
+    assert len(tables) == 4
+    whole = pyarrow.concat_tables(tables)
+    assert whole.column_names == [*PLACE, *one.table.matrices[0].to_table().column_names]
+    places = [(table["texts"][0].as_py(), table["control"][0].as_py()) for table in tables]
+    names = ("news", "baseline"), ("news", "center"), ("imdb", "baseline"), ("imdb", "center")
+    assert places == [*names]
+    assert tables[1].drop_columns(PLACE).equals(one.table.matrices[1].to_table())
+
+
 def test_layers_against_the_texts_alone_have_a_row_each(one: TextSetConfounds):
     table = StudyConfounds(name="study", sets=(one,)).inputs_table()
     assert table.column_names == [

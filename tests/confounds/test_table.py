@@ -17,7 +17,7 @@ from isodepth.confounds import (
     moves,
 )
 from isodepth.errors import ParameterError, UnknownNameError
-from isodepth.figures import confound_figure
+from isodepth.figures import confound_figure, controls_figure
 from isodepth.statistics import PROFILE, Estimate, diagonality_profile, resampled_matrices
 
 N_TEXTS, K = 101, 5
@@ -71,6 +71,82 @@ def test_values_are_the_profiles_of_calibrated_matrices(
             if part not in ("mean", "on_mean", "off_mean"):  # which may lie below chance here
                 assert row.value.low == pytest.approx(profile[part].low, abs=1e-4)
                 assert row.value.high == pytest.approx(profile[part].high, abs=1e-4)
+
+
+def test_matrices_are_those_behind_the_values(
+    controlled: list[ControlledNeighbors], table: ConfoundTable
+):
+    assert [one.name for one in table.matrices] == [*table.mean_profiles()]
+    by_name = {one.name: one for one in table.matrices}
+    expected = {one.control.name: one.ids for one in controlled[:3]}
+    expected["baseline"] = controlled[0].plain_ids
+    for name, ids in expected.items():
+        one = by_name[name]
+        assert list(one.pairs) == [("a", "b"), ("a", "c"), ("b", "c")]
+        for (left, right), values in one.pairs.items():
+            assert values.dtype == np.float32
+            whole = affinity_matrix(ids[left], ids[right], k=K).values
+            np.testing.assert_allclose(values, whole, rtol=1e-6)
+            calibrated = one.calibrated(left, right)
+            np.testing.assert_allclose(
+                calibrated, (whole - one.chance) / (1 - one.chance), rtol=1e-5, atol=1e-6
+            )
+            if name != "baseline":
+                mean = table.row(name, "mean", left=left, right=right).value
+                assert calibrated.mean() == pytest.approx(mean.value, abs=1e-6)
+    at_random = by_name["same_ending(1), at random"]
+    shuffled = [affinity_matrix(ids["a"], ids["c"], k=K).values for ids in controlled[2].baselines]
+    np.testing.assert_allclose(at_random.pairs["a", "c"], np.mean(shuffled, axis=0), rtol=1e-6)
+    assert at_random.chance == by_name["same_ending(1)"].chance == controlled[2].chance
+    assert {(one.k, one.n_texts) for one in table.matrices} == {(K, N_TEXTS)}
+
+
+def test_matrices_as_a_table_have_a_row_for_each_pair_of_layers(table: ConfoundTable):
+    one = next(one for one in table.matrices if one.name == "correlation")
+    found = one.to_table()
+    assert found.column_names == [
+        *("control", "left", "right", "left_layer", "right_layer", "similarity", "calibrated"),
+        *("chance", "n_texts", "k", "metric", "preprocessing"),
+    ]
+    assert len(found) == 6 * 7 + 6 * 4 + 7 * 4
+    rows = [row for row in found.to_pylist() if (row["left"], row["right"]) == ("b", "c")]
+    values, calibrated = one.pairs["b", "c"], one.calibrated("b", "c")
+    for row in rows:
+        cell = row["left_layer"] - 1, row["right_layer"] - 1
+        assert row["similarity"] == values[cell]
+        assert row["calibrated"] == calibrated[cell]
+    assert [(row["left_layer"], row["right_layer"]) for row in rows[:5]] == [
+        *((1, column) for column in range(1, 5)),
+        (2, 1),
+    ]
+    said = [{row[name] for row in rows} for name in ("control", "chance", "n_texts", "k")]
+    assert said == [{"correlation"}, {one.chance}, {N_TEXTS}, {K}]
+    assert {row["metric"] for row in rows} == {"correlation"}
+    assert {row["preprocessing"] for row in rows} == {"none"}
+
+
+def test_tables_say_how_neighbors_were_found():
+    models = planted(np.random.default_rng(5), 3, 4)
+    inputs = ControlInputs(texts=TEXTS, k=K, metric="euclidean", preprocessing="center")
+    found = confound_table(
+        all_controlled(models, inputs, ["unit_norm", "inner_product", "euclidean"]), n_resamples=11
+    )
+    assert (found.metric, found.preprocessing) == ("euclidean", "center")
+    assert found.problems == {"euclidean": "euclidean: it is the study's own metric"}
+    readings = {one.name: (one.metric, one.preprocessing) for one in found.matrices}
+    assert readings == {
+        "baseline": ("euclidean", "center"),
+        "unit_norm": ("euclidean", "center + unit_norm"),
+        "inner_product": ("inner_product", "center"),
+    }
+    rows = {
+        row["control"]: (row["metric"], row["preprocessing"]) for row in found.to_table().to_pylist()
+    }
+    assert rows == {
+        "unit_norm": ("euclidean", "center + unit_norm"),
+        "inner_product": ("inner_product", "center"),
+        "euclidean": (None, None),
+    }
 
 
 def test_the_mean_is_over_pairs_and_what_some_pair_lacks_is_not_in_it(table: ConfoundTable):
@@ -164,6 +240,32 @@ def test_verdicts_are_by_the_interval_and_a_tenth_of_the_baseline():
         moves(Estimate(value=0.1, n=9), baseline=1.0)
 
 
+def test_copies_of_some_models_are_held_against_these_models_alone():
+    models = planted(np.random.default_rng(5), 3, 4, 5)
+    copies = planted(np.random.default_rng(6), 3, 4)
+    inputs = ControlInputs(texts=TEXTS, k=K, copies=copies)
+    both = confound_table(all_controlled(models, inputs, ["center", "untrained"]), n_resamples=31)
+    two = {name: models[name] for name in "ab"}
+    alone = confound_table(all_controlled(two, inputs, ["untrained"]), n_resamples=31)
+    for part in ("mean", "on_minus_off"):
+        row, expected = both.row("untrained", part), alone.row("untrained", part)
+        assert (row.value, row.baseline) == (expected.value, expected.baseline)
+        assert row.difference == expected.difference
+    assert both.row("center", "mean").baseline == both.plain["mean"]
+    assert both.row("untrained", "mean").baseline != both.plain["mean"]
+    assert [(one.name, len(one.pairs)) for one in both.matrices] == [
+        ("baseline", 3),
+        ("center", 3),
+        ("untrained", 1),
+    ]
+    assert "so of the others only" in both.sentences["untrained"]
+    figure = controls_figure(both, parts=["mean"])
+    said = "Of untrained value and baseline are of fewer pairs of models."
+    assert said in str(figure.get_supxlabel()).replace("\n", " ")
+    figure = controls_figure(alone, parts=["mean"])
+    assert "fewer pairs" not in str(figure.get_supxlabel()).replace("\n", " ")
+
+
 # reading it
 
 
@@ -233,5 +335,7 @@ def test_what_does_not_belong_together_is_refused(controlled: list[ControlledNei
     turned = {name: ids[::-1] for name, ids in one.plain_ids.items()}
     with pytest.raises(ParameterError, match="correlation and center are of other models, texts"):
         confound_table([one, replace(controlled[1], plain_ids=turned)], n_resamples=2)
+    with pytest.raises(ParameterError, match="correlation and center are of other models, texts"):
+        confound_table([one, replace(controlled[1], plain_metric="euclidean")], n_resamples=2)
     with pytest.raises(ParameterError, match="level must lie between 0 and 1"):
         confound_table([one], level=1.0)

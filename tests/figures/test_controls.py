@@ -208,7 +208,7 @@ def test_controls_that_change_nothing_at_all_can_be_drawn(table: ConfoundTable):
 
 def test_what_was_compared_is_said(table: ConfoundTable):
     said = notes(controls_figure(table, parts=["mean"]))
-    assert "Mutual 3-NN similarity, 83 texts, calibrated: 0 is chance (0.0366 without" in said
+    assert "Mutual 3-NN similarity by cosine, 83 texts, calibrated: 0 is chance (0.0366 without" in said
     assert "mean over 3 pairs of models" in said
     assert "Bars: 95 % interval, 81 to 83 texts resampled (normal interval" in said
     assert "resamples" in said
@@ -226,8 +226,9 @@ def test_the_texts_are_named_where_matrices_are_given(table: ConfoundTable):
     with pytest.raises(ParameterError) as caught:
         controls_figure(table, matrices=replace(matrix, k=7))
     assert caught.value.message == (
-        "controls figure: the table is of (measure, k, n_texts) = ('mutual_knn', 3, 83); got matrices "
-        "of ('mutual_knn', 7, 83)"
+        "controls figure: the table is of (measure, k, n_texts, metric, "
+        "preprocessing) = ('mutual_knn', 3, 83, 'cosine', 'none'); got matrices "
+        "of ('mutual_knn', 7, 83, 'cosine', 'none')"
     )
 
 

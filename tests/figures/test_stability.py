@@ -48,6 +48,33 @@ def notes(figure: Figure) -> str:
     return " ".join(text.get_text().replace("\n", " ") for text in figure.texts)
 
 
+def test_captions_say_by_what_neighbors_are(layers: list[LayerStability], curves: SimilarityCurves):
+    assert "k = 4, neighbors by cosine. Margin" in notes(stability_figure(layers))
+    assert "vectors that are off by" in notes(stability_figure(layers))
+    assert "are of the activations as they are, before any preprocessing" in notes(
+        stability_figure(layers)
+    )
+    assert "Mutual k-NN by cosine, " in notes(curves_figure(curves))
+    other = {"metric": "inner_product", "preprocessing": "clip(0.9)"}
+    said = notes(stability_figure([replace(one, **other) for one in layers]))
+    assert "k = 4, neighbors by inner product, after clip(0.9). Margin" in said
+    assert "Noise here is what rounding to float32 can change" in said
+    assert "vectors that are off by" not in said
+    said = notes(curves_figure(replace(curves, **other)))
+    assert "Mutual k-NN by inner product, after clip(0.9), " in said
+    with pytest.raises(ParameterError, match="the same k, metric and preprocessing"):
+        stability_figure([layers[0], replace(layers[1], metric="euclidean")])
+
+
+def test_margins_within_a_decade_are_numbered_without_markup(layers: list[LayerStability]):
+    near = [replace(one, margin=np.linspace(0.12, 0.38, one.n_layers)) for one in layers]
+    figure = stability_figure(near[:2])
+    figure.draw_without_rendering()
+    numbers = [label.get_text() for label in figure.axes[0].get_yticklabels(which="both")]
+    assert "2e−01" in numbers
+    assert not [number for number in numbers if "$" in number]
+
+
 def test_each_quantity_has_a_panel_and_each_model_a_line(layers: list[LayerStability]):
     figure = stability_figure(layers, texts="news")
     assert titles(figure) == [
@@ -64,7 +91,7 @@ def test_each_quantity_has_a_panel_and_each_model_a_line(layers: list[LayerStabi
     assert list(dimension.lines[1].get_ydata()) == list(layers[1].dimension)
     assert margin.get_yscale() == "log"
     assert legend(figure)[:3] == list(NAMES)
-    assert "61 texts of news, k = 4." in notes(figure)
+    assert "61 texts of news, k = 4, neighbors by cosine." in notes(figure)
     assert "at most 60 with so many texts" in notes(figure)
 
 
@@ -90,7 +117,7 @@ def test_of_many_models_median_and_range_are_drawn(layers: list[LayerStability])
 
 
 def test_models_of_other_texts_are_refused(layers: list[LayerStability]):
-    with pytest.raises(ParameterError, match=r"same k; got \(texts, k\) = \(53, 4\), \(61, 4\)"):
+    with pytest.raises(ParameterError, match=r"= \(53, 4, 'cosine', 'none'\), \(61, 4, "):
         stability_figure([layers[0], replace(layers[1], n_texts=53)])
     with pytest.raises(ParameterError, match="no models"):
         stability_figure([])

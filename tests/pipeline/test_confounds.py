@@ -24,6 +24,9 @@ from isodepth.confounds import (
 from isodepth.errors import ParameterError, StoreError, StudyError, TextsError, UnknownNameError
 from isodepth.neighbors import nearest_neighbors
 from isodepth.pipeline import study_confounds, write_confounds
+from isodepth.pipeline.confounds import _shown_pairs
+from isodepth.pipeline.copies import copies_of_models
+from isodepth.pipeline.written_tables import write_parts
 from isodepth.results import load_results
 from isodepth.store import Store
 from tiny_studies import Counts, Ran, ran_study
@@ -138,7 +141,6 @@ def test_parallel_texts_are_left_out_with_a_note(
 def test_it_is_what_the_library_finds_from_the_stored_activations(
     ran: Ran, read_store: Path, found: tuple[StudyConfounds, list[str], list[str]], counts: Counts
 ) -> None:
-    from isodepth.pipeline.copies import copies_of_models
     from isodepth.pipeline.plan import plan_study
 
     results, store = load_results(ran.out), Store(read_store)
@@ -338,6 +340,38 @@ def test_models_that_were_left_out_of_results_stay_out(ran: Ran, read_store: Pat
         study_confounds(ran.results.without([label]), store=read_store, controls=["center"], **ASKED)
 
 
+def test_models_that_were_left_out_have_no_copies_read(
+    finished: Ran, copied_store: Store, counts: Counts
+) -> None:
+    results = finished.results
+    labels = next(iter(results["blue.txt"].matrices.values())).left
+    asked = {"texts": ["blue.txt"], "k": 3, "store": copied_store}
+    copies, _ = copies_of_models(results.without(labels[:1]), Path(), ["untrained=0"], **asked)
+    assert [one.label for one in copies] == [*labels[1:]]
+    assert [name.removesuffix(" (untrained, seed 0)") for name in counts.loads] == [*labels[1:]]
+
+
+def test_a_model_of_the_study_that_learned_nothing_leaves_the_others_their_control(
+    gpt2_folder: Path, llama_folder: Path, labeled: Path, tmp_path: Path
+) -> None:
+    models = (gpt2_folder, Path(f"{gpt2_folder}(untrained=0)"), llama_folder)
+    entry = {"texts": str(labeled), "n": N_TEXTS, "column": "text"}
+    study = ran_study(tmp_path, *models, texts=[entry])
+    found = study_confounds(study.out, store=study.store, controls=["untrained"], **ASKED)
+    (one,) = found.sets
+    untrained = "tiny-gpt2 (untrained, seed 0)"
+    assert f"{untrained} is an untrained copy itself, so the control 'untrained' leaves it out" in (
+        found.notes
+    )
+    assert one.table.problems == {}
+    assert {(row.left, row.right) for row in one.table.rows} == {
+        (None, None),
+        ("tiny-gpt2", "tiny-llama"),
+    }
+    written = write_confounds(found, tmp_path / "new", formats=["svg"])
+    assert len([path for path in written if path.name.startswith("matrices-")]) == 3
+
+
 def test_other_poolings_have_no_last_token(
     gpt2_folder: Path, two_folder: Path, labeled: Path, tmp_path: Path
 ) -> None:
@@ -368,8 +402,11 @@ def test_tables_and_figures_are_written(
         "controls.csv",
         "text-baselines.parquet",
         "text-baselines.csv",
+        "matrices.parquet",
+        "matrices.csv",
         f"{LABELED}/controls.svg",
         f"{LABELED}/text-baselines.svg",
+        f"{LABELED}/matrices-tiny-gpt2-x-tiny-llama.svg",
     ]
     assert sorted(path for path in out.rglob("*") if path.is_file()) == sorted(written)
     assert set(told) == {"drawing figures"}
@@ -379,7 +416,40 @@ def test_tables_and_figures_are_written(
     assert read.column_names == table.column_names
     assert read["difference"].to_pylist() == table["difference"].to_pylist()
     assert pyarrow.parquet.read_table(out / "text-baselines.parquet") == few.inputs_table()
-    assert all("</svg>" in path.read_text() for path in written[-2:])
+    matrices = pyarrow.parquet.read_table(out / "matrices.parquet")
+    assert matrices == pyarrow.concat_tables(few.matrices_tables())
+    assert len(matrices) == 3 * 5 * len(one.table.matrices)
+    read = pyarrow.csv.read_csv(out / "matrices.csv")
+    assert read["similarity"].to_pylist() == pytest.approx(matrices["similarity"].to_pylist())
+    assert all("</svg>" in path.read_text() for path in written[-3:])
+
+
+def test_matrices_of_many_cells_are_in_parquet_alone(tmp_path: Path) -> None:
+    import pyarrow
+
+    parts = [pyarrow.table({"name": [name] * 4, "value": [0.5, 2.5, 3.5, 4.5]}) for name in "ab"]
+    names = [path.name for path in write_parts(tmp_path, "some", iter(parts), most_csv_rows=8)]
+    assert names == ["some.parquet", "some.csv"]
+    whole = pyarrow.concat_tables(parts).combine_chunks()
+    assert pyarrow.csv.read_csv(tmp_path / "some.csv").combine_chunks() == whole
+    names = [path.name for path in write_parts(tmp_path, "some", iter(parts), most_csv_rows=7)]
+    assert names == ["some.parquet"]
+    assert pyarrow.parquet.read_table(tmp_path / "some.parquet").combine_chunks() == whole
+    assert not (tmp_path / "some.csv").exists()  # it would be another table's
+
+
+def test_at_most_three_pairs_have_figures_of_their_matrices(
+    found: tuple[StudyConfounds, list[str], list[str]],
+) -> None:
+    (one,) = found[0].sets
+    plain = one.table.matrices[0]
+    contrast = np.linspace(0.1, 0.5, 6)
+    pairs = {("a", f"b{n}"): np.float32(height * np.eye(5)) for n, height in enumerate(contrast)}
+    pairs = {pair: pairs[pair] for pair in sorted(pairs, key=lambda pair: pair[1][1] in "25")}
+    table = replace(one.table, matrices=(replace(plain, pairs=pairs),))
+    # by rule: the highest, the median, the lowest contrast
+    assert _shown_pairs(replace(one, table=table)) == (("a", "b5"), ("a", "b3"), ("a", "b0"))
+    assert _shown_pairs(one) == (tuple(found[1][:2]),)
 
 
 def test_a_place_that_cannot_be_written_is_refused(
@@ -388,6 +458,55 @@ def test_a_place_that_cannot_be_written_is_refused(
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="a file stands where a folder is needed"):
         write_confounds(found[0], tmp_path / "file" / "new")
+
+
+def test_controls_start_from_the_studys_own_metric_and_preprocessing(
+    gpt2_folder: Path,
+    llama_folder: Path,
+    labeled: Path,
+    tmp_path: Path,
+    counts: Counts,
+    handed: list[ControlInputs],
+) -> None:
+    """Neighbors are those of the study's, of models, of copies, and against the texts alone."""
+    own = {"metric": "euclidean", "preprocessing": "center"}
+    entry = {"texts": str(labeled), "n": N_TEXTS, "column": "text"}
+    study = ran_study(
+        tmp_path,
+        gpt2_folder,
+        llama_folder,
+        texts=[entry],
+        **own,
+        keep={"activations": True, "neighbors": 11},
+    )
+    counts.clear()
+    names = ["euclidean", "center", "inner_product", "unit_norm", "untrained"]
+    found = study_confounds(study.out, store=study.store, controls=names, **ASKED)
+    assert len(counts.loads) == 2  # the copies
+    (inputs,) = handed
+    assert (inputs.metric, inputs.preprocessing) == ("euclidean", "center")
+    (one,) = found.sets
+    assert (one.table.metric, one.table.preprocessing) == ("euclidean", "center")
+    assert one.table.problems == {
+        "euclidean": "euclidean: it is the study's own metric",
+        "center": "center: it changes nothing after the study's own center",
+    }
+    assert not [note for note in found.notes if "start from" in note]
+    store = Store(study.store)
+    values = [
+        store.read("activations", said["activations"]).arrays["values"]
+        for said in study.results["labeled.csv"].description["readings"]
+    ]
+    copies = [inputs.copies[matrix.left] for matrix in next(iter(one.inputs.values()))]
+    for layers, control in ((values, "baseline"), (copies, "untrained")):
+        near = [nearest_neighbors(one, 3, "euclidean", preprocessing="center") for one in layers]
+        expected = affinity_matrix(*near).values
+        (matrices,) = [one for one in one.table.matrices if one.name == control]
+        (matrix,) = matrices.pairs.values()
+        np.testing.assert_allclose(matrix, expected, rtol=1e-6)
+    (pair,) = one.matrices
+    for matrix in (pair, *(matrix for several in one.inputs.values() for matrix in several)):
+        assert (matrix.metric, matrix.preprocessing) == ("euclidean", "center")
 
 
 def test_fewer_neighbors_than_resampling_wants_are_found_anew(ran: Ran, read_store: Path) -> None:

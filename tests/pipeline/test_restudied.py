@@ -34,12 +34,16 @@ def test_it_is_the_study_for_mutual_knn_on_some_texts(finished: Ran):
     assert study.texts == tuple(one for one in finished.study.texts if not one.is_pair)
 
 
-def test_other_measures_and_preprocessing_are_not_asked_again(gpt2_folder: Path, red: str):
+def test_other_measures_are_not_asked_again_metric_and_preprocessing_are(gpt2_folder: Path, red: str):
     keys = {"measures": ["cka"], "metric": "euclidean", "preprocessing": "center"}
     study = tiny_study(gpt2_folder, texts=[red], **keys)
     results = StudyResults(name="some", sets={}, manifest={"study": study.as_dict()})
     again = asked(results)
-    assert (again.measures, again.metric, again.preprocessing) == (("mutual_knn",), "cosine", "none")
+    assert (again.measures, again.metric, again.preprocessing) == (
+        ("mutual_knn",),
+        "euclidean",
+        "center",
+    )
     assert again.keep_activations is False
     assert again.keep_neighbors == study.keep_neighbors
     assert asked(results, keep_activations=True).keep_activations is True
@@ -122,6 +126,34 @@ def test_a_study_that_cannot_be_read_here_is_told_by_key(finished: Ran, tmp_path
     manifest["study"]["models"] = ["./gone"]
     with pytest.raises(StudyError, match=r"models.*\./gone"):
         study_of_results(replace(finished.results, manifest=manifest), tmp_path, texts=["red.txt"], k=3)
+
+
+@pytest.mark.parametrize(
+    ("key", "written", "is_relative"),
+    [
+        ("models", "./gone(dtype=bfloat16)", True),
+        ("texts", "../gone.txt", True),
+        ("texts", "caesar(./gone.txt)", True),
+        ("models", "gone", False),
+        ("texts", "gone.txt", False),
+    ],
+)
+def test_paths_from_the_study_files_folder_have_a_hint_on_where_that_is(
+    key: str, written: str, is_relative: bool, finished: Ran, tmp_path: Path
+):
+    manifest = json.loads(json.dumps(load_results(finished.out).manifest))
+    if key == "texts":
+        manifest["study"]["texts"][0]["texts"] = written
+    else:
+        manifest["study"]["models"][0] = written
+    (tmp_path / "gone.txt").touch() if not is_relative else None  # beside, but named otherwise
+    with pytest.raises(StudyError) as caught:
+        study_of_results(replace(finished.results, manifest=manifest), tmp_path, texts=["red.txt"], k=3)
+    said = (
+        f"names that begin with ./ or ../ were looked up in {tmp_path}; name the folder of the study's "
+        "file, --study-folder."
+    )
+    assert (caught.value.hint == said) == is_relative
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from isodepth.pipeline.run import run_study
 from isodepth.results import load_results
 from isodepth.stability import layer_stability, similarity_curves
 from isodepth.store import Store
-from tiny_studies import Counts, Ran, tiny_study
+from tiny_studies import Counts, Ran, ran_study, tiny_study
 
 
 def files_in(folder: Path) -> list[str]:
@@ -210,6 +210,32 @@ def test_a_copy_read_in_other_batches_is_as_good_as_the_same_and_may_keep_activa
     assert len(found["blue.txt"].ceilings) == 3
     for ceiling in found["blue.txt"].ceilings:
         assert np.diag(ceiling.values).min() > 0.95
+
+
+def test_all_is_by_the_studys_own_metric_and_preprocessing(
+    gpt2_folder: Path, llama_folder: Path, blue: str, tmp_path: Path
+):
+    own = {"metric": "euclidean", "preprocessing": "center"}
+    study = ran_study(tmp_path, gpt2_folder, llama_folder, texts=[blue], **own)
+    copies = ["batch_tokens=64"]
+    (found,) = study_stability(study.out, store=study.store, copies=copies, n_subsets=2).sets
+    assert {(one.metric, one.preprocessing) for one in found.layers} == {("euclidean", "center")}
+    assert (found.curves.metric, found.curves.preprocessing) == ("euclidean", "center")
+    kept = copies_of_models(
+        load_results(study.out), Path(), copies, k=3, store=Store(study.store), keep_activations=True
+    )
+    for ceiling, (copy, layers) in zip(
+        found.ceilings, zip(kept[0], found.layers, strict=True), strict=True
+    ):
+        assert (ceiling.metric, ceiling.preprocessing) == ("euclidean", "center")
+        values = copy.reader.activations(Store(study.store))
+        near = nearest_neighbors(values, 7, "euclidean", preprocessing="center")
+        assert (near.ids == copy.reader.neighbors(Store(study.store)).ids).all()
+        # the copy is the same up to rounding
+        assert layers.hub_skewness == pytest.approx(layer_stability(near, k=3).hub_skewness, abs=0.2)
+        assert not np.allclose(
+            layers.hub_skewness, layer_stability(nearest_neighbors(values, 7), k=3).hub_skewness
+        )
 
 
 def test_copies_that_are_none_are_noted(finished: Ran, copied_store: Store, counts: Counts):

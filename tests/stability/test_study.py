@@ -46,7 +46,10 @@ def found(rng: np.random.Generator) -> StudyStability:
 
 def test_tables_have_all_text_sets_one_below_the_other(found: StudyStability):
     layers = found.layers_table()
-    assert layers.column_names[:6] == ["texts", "capture", "pooling", "model", "n_texts", "k"]
+    assert layers.column_names[:8] == [
+        *("texts", "capture", "pooling", "model", "n_texts", "k", "metric", "preprocessing")
+    ]
+    assert {*layers["metric"].to_pylist(), *layers["preprocessing"].to_pylist()} == {"cosine", "none"}
     assert layers["model"].to_pylist() == ["one"] * 3 + ["two"] * 2 + ["one"] * 3
     assert layers["capture"].to_pylist() == ["block"] * 5 + ["mlp"] * 3
     curves = found.curves_table()

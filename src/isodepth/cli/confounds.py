@@ -89,7 +89,8 @@ def confounds_command(
     RESULTS is a folder that 'isodepth run' wrote, of at least two models. Huge units, hubs, the last
     token, lengths, words in common, architecture: each control finds the neighbors of all models anew
     without it. The diagonality profile with and without the control is compared on the same resampled
-    texts, so that its change has an interval of its own.
+    texts, so that its change has an interval of its own. Neighbors are by the study's own metric, after
+    its own preprocessing, where a control does not change these.
 
     Models whose activations are not in the store read the texts again, and keep them; so do untrained
     copies of all models, unless --control leaves them out.
@@ -121,7 +122,8 @@ def confounds_command(
     for note in dict.fromkeys((*found.notes, *(note for one in found.sets for note in one.notes))):
         click.echo(f"note: {note}")
     click.echo(
-        f"Wrote {len(written):,} files to {place}; controls.csv has every pair of models and part."
+        f"Wrote {len(written):,} files to {place}; controls.csv has every pair of models and part, "
+        "matrices.parquet every pair of layers."
     )
 
 
@@ -129,15 +131,17 @@ def _set_lines(one: "TextSetConfounds") -> list[str]:
     """Return how far controls move the picture of one text set, a line a control."""
     from isodepth.cli.study_tables import columns
     from isodepth.errors import counted
+    from isodepth.neighbors.metrics import found_by
 
     table = one.table
+    by = found_by(table.metric, table.preprocessing)
     n_pairs = len(one.matrices)
     header = ("control", "texts", *PARTS.values(), f"{PARTS[JUDGED]} without it", "change", "")
     baseline = [f"{table.plain[part].value:.3f}" if part in table.plain else "" for part in PARTS]
     rows = [header, ("without any", f"{table.n_texts:,}", *baseline, "", "", "")]
     rows += [_row(table, control) for control in table.controls]
     lines = [
-        f"{one.title} ({table.n_texts:,} texts, k = {table.k}; mutual k-NN by cosine, mean over "
+        f"{one.title} ({table.n_texts:,} texts, k = {table.k}; mutual k-NN by {by}; mean over "
         f"{counted(n_pairs, 'pair')} of models; 0 is chance, 1 the same neighbors)",
         *(f"  {line}" for line in columns(rows)),
     ]

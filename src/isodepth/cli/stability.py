@@ -79,8 +79,10 @@ def stability_command(
     run with, more of each text than -k; activations that are kept there add effective dimension and
     anisotropy.
 
-    Prints ranges over the layers of each model; writes all layers and curves as Parquet and CSV, and
-    figures. Similarity with more texts than were read is extrapolated, and is called so everywhere.
+    Neighbors, and so all but dimension and anisotropy, are by the study's own metric, after its own
+    preprocessing. Prints ranges over the layers of each model; writes all layers and curves as Parquet
+    and CSV, and figures. Similarity with more texts than were read is extrapolated, and is called so
+    everywhere.
     """
     from isodepth.cli.progress import ProgressDisplay
     from isodepth.pipeline import write_stability
@@ -107,10 +109,19 @@ def stability_command(
 
 def _set_lines(one: "TextSetStability") -> list[str]:
     from isodepth.cli.study_tables import columns
+    from isodepth.neighbors.metrics import found_by
 
     if not one.layers:
         return [f"{one.title}: nothing known"]
-    lines = [f"{one.title} ({one.layers[0].n_texts:,} texts, k = {one.k}; lowest to highest layer)"]
+    first = one.layers[0]
+    by = found_by(first.metric, first.preprocessing)
+    raw = "; dimension and anisotropy: of activations as they are, by cosine" * (
+        first.dimension is not None and not first.has_vector_noise
+    )
+    lines = [
+        f"{one.title} ({first.n_texts:,} texts, k = {one.k}; neighbors by {by}{raw}; lowest to highest "
+        "layer)"
+    ]
     rows = [HEADERS, *map(_layer_row, one.layers)]
     if all(model.dimension is None for model in one.layers):
         rows = [row[: HEADERS.index("dimension")] for row in rows]

@@ -36,6 +36,7 @@ from isodepth.confounds.controls import (
 )
 from isodepth.confounds.differences import confound_table
 from isodepth.confounds.hubs import local_scaling, mutual_proximity
+from isodepth.confounds.matrices import ControlledMatrices
 from isodepth.confounds.partial import residual_similarities
 from isodepth.confounds.similarities import layer_similarities, nearest
 from isodepth.confounds.strata import length_strata
@@ -54,6 +55,7 @@ __all__ = [
     "ConfoundTable",
     "Control",
     "ControlInputs",
+    "ControlledMatrices",
     "ControlledNeighbors",
     "StudyConfounds",
     "TextSetConfounds",

@@ -9,6 +9,9 @@ chosen without regard to what they are.
 
 Where a control leaves some texts too few candidates, only the others are used, in its baseline too.
 
+Metric and preprocessing are those of the inputs, with a control and without. A control that would ask
+for what they are already is not possible.
+
 >>> inputs = ControlInputs(texts=texts, k=10)                                   # doctest: +SKIP
 >>> center = controlled_neighbors(control_of("center"), models, inputs)         # doctest: +SKIP
 >>> center.ids["gemma-3-270m"].shape                                            # doctest: +SKIP
@@ -32,9 +35,12 @@ from isodepth.confounds.similarities import layer_similarities, nearest
 from isodepth.errors import ActivationsError, ParameterError, counted, listed
 from isodepth.neighbors import layer_neighbors
 from isodepth.preprocessing import Preprocessing
+from isodepth.preprocessing.chain import NONE
 from isodepth.progress import Progress, no_progress
 
 N_SHUFFLES = 5
+CENTERING = ("center", "standardize", "whiten", "remove_components")
+"""Steps after which the mean over texts is 0."""
 
 # by model, (layers, texts, k'); models differ in their numbers of layers
 Ids = Mapping[str, Int32[np.ndarray, "_ _ _"]]
@@ -52,10 +58,10 @@ class ControlledNeighbors:
         What it did to these texts.
     ids : mapping of str to int32 array (layers, rows, k')
         By model, neighbors under the control, k' = `n_needed(k)` of them; they count within `rows`.
-        Empty where the control is not possible.
+        Empty where the control is not possible; without models that have no copy, where it is of these.
     baselines : tuple of such mappings
-        What it is held against, on the same texts: neighbors as they are; for a control of candidates,
-        neighbors with the texts shuffled among its candidates, one for each shuffle.
+        What it is held against, on the same texts and models: neighbors as they are; for a control of
+        candidates, neighbors with the texts shuffled among its candidates, one for each shuffle.
     plain_ids : mapping of str to int32 array (layers, texts, k')
         Neighbors as they are, on all texts.
     chance : float
@@ -66,6 +72,10 @@ class ControlledNeighbors:
         How many there are.
     k : int
         Neighbors that count.
+    metric, preprocessing : str
+        Of the neighbors under the control.
+    plain_metric, plain_preprocessing : str
+        Of those without it.
     problem : str or None
         Why the control is not possible; None where it is.
     """
@@ -79,6 +89,10 @@ class ControlledNeighbors:
     rows: Rows
     n_texts: int
     k: int
+    metric: str
+    preprocessing: str
+    plain_metric: str
+    plain_preprocessing: str
     problem: str | None = None
 
     @property
@@ -111,8 +125,8 @@ def all_controlled(
     controls : iterable of str, optional
         Names that `control_of` takes; all of `CONTROLS` where it is left out.
     plain : mapping of str to int32 array (layers, texts, k'), optional
-        Neighbors by cosine without a control, at least `n_needed(k)` of each text, where they are there
-        already.
+        Neighbors by the inputs' metric and preprocessing without a control, at least `n_needed(k)` of
+        each text, where they are there already.
     seed : int
         Of the shuffles.
     progress : Progress
@@ -168,9 +182,11 @@ def controlled_neighbors(
     """
     n_texts = len(inputs.texts)
     plain = _plain(models, inputs, plain)
+    steps, metric = _reading(control, inputs)
+    after = " That comes after the study's own {}." if control.preprocessing != NONE else ""
     found = ControlledNeighbors(
         control=control,
-        sentence=control.sentence,
+        sentence=control.sentence + after.format(inputs.preprocessing) * (inputs.preprocessing != NONE),
         ids={},
         baselines=(plain,),
         plain_ids=plain,
@@ -178,19 +194,31 @@ def controlled_neighbors(
         rows=np.arange(n_texts),
         n_texts=n_texts,
         k=inputs.k,
+        metric=metric,
+        preprocessing=steps.name,
+        plain_metric=inputs.metric,
+        plain_preprocessing=inputs.preprocessing,
     )
+    if said := _as_it_is(control, inputs):
+        return replace(found, problem=said)
     if control.candidates is not None:
         return _among_candidates(found, control.candidates, models, inputs, seed)
     read = models
     if control.reads_copies:
         missing = [name for name in models if name not in inputs.copies]
-        if missing:
+        read = {name: inputs.copies[name] for name in models if name not in missing}
+        if len(read) < 2:
             return replace(found, problem=f"there is no untrained copy of {listed(missing)}")
-        read = {name: inputs.copies[name] for name in models}
+        if missing:
+            found = replace(
+                found,
+                sentence=f"{found.sentence} There is none of {listed(missing)}, so of the others only.",
+                baselines=({name: plain[name] for name in read},),
+            )
         others = [
-            f"{len(read[name])} of {name}, which has {len(model)}"
-            for name, model in models.items()
-            if len(read[name]) != len(model)
+            f"{len(copy)} of {name}, which has {len(models[name])}"
+            for name, copy in read.items()
+            if len(copy) != len(models[name])
         ]
         if others:
             raise ParameterError(
@@ -235,6 +263,30 @@ def _among_candidates(
     )
 
 
+def _reading(control: Control, inputs: ControlInputs) -> tuple[Preprocessing, str]:
+    """Return what activations go through under a control, and the metric."""
+    own, further = (Preprocessing.of(one.preprocessing) for one in (inputs, control))
+    return Preprocessing(steps=own.steps + further.steps), control.metric or inputs.metric
+
+
+def _as_it_is(control: Control, inputs: ControlInputs) -> str | None:
+    """Return why a control changes nothing, whatever the activations; None where it may."""
+    if control.metric == inputs.metric:
+        return f"{control.name}: it is the study's own metric"
+    own, further = (Preprocessing.of(one.preprocessing).steps for one in (inputs, control))
+    if not own or len(further) != 1:
+        return None
+    (name, arguments), (last, before) = further[0], own[-1]
+    does_nothing = (
+        (name == "center" and last in CENTERING)
+        or (name == last and name in ("standardize", "unit_norm"))
+        or (name == last == "clip" and arguments >= before)
+    )
+    if does_nothing:
+        return f"{control.name}: it changes nothing after the study's own {inputs.preprocessing}"
+    return None
+
+
 def _plain(models: Mapping[str, Layers], inputs: ControlInputs, known: Ids | None) -> Ids:
     """Return the neighbors of all models as they are, those that are known if they do."""
     if known is None:
@@ -267,10 +319,14 @@ def _found(
 ) -> list[Ids]:
     """Return for each pattern of candidates the neighbors of all models, among some of the texts."""
     needed = n_needed(inputs.k)
-    preprocessing = Preprocessing.of(control.preprocessing)
+    preprocessing, metric = _reading(control, inputs)
     corrected = None
     if control.corrected is not None:
-        corrected = control.corrected([inputs.texts[row] for row in rows])
+        try:
+            corrected = control.corrected([inputs.texts[row] for row in rows], metric)
+        except ParameterError as error:
+            message = f"{control.name}: {error.message}"
+            raise ActivationsError(message, hint=error.hint) from error
     found: list[dict[str, np.ndarray]] = [{} for _ in patterns]
     for name, model in models.items():
         for one in found:
@@ -286,9 +342,9 @@ def _found(
                 vectors = vectors if len(rows) == len(vectors) else vectors[rows]
                 vectors = preprocessing(vectors) if preprocessing.steps else vectors
                 if corrected is None and patterns == [None]:
-                    found[0][name][layer], _ = layer_neighbors(vectors, needed, control.metric)
+                    found[0][name][layer], _ = layer_neighbors(vectors, needed, metric)
                     continue
-                similarities = layer_similarities(vectors)
+                similarities = layer_similarities(vectors, metric)
             except (ActivationsError, ParameterError) as error:  # of a step that these do not admit
                 message = f"{name}, layer {layer + 1}: {error.message}"
                 raise ActivationsError(message, hint=error.hint) from error

@@ -1,7 +1,8 @@
 """What might explain a finding away? Each such thing, as a way to find neighbors where it has no part.
 
 A control changes one thing in how neighbors are found: the activations first, the metric, what becomes
-of similarities, who may be a neighbor, or which models are read. All else stays.
+of similarities, who may be a neighbor, or which models are read. All else stays as the study has it: a
+step of preprocessing comes after the study's own, similarities are those by its metric.
 
 `CONTROLS` has those that come with isodepth; `control_of` also takes other options of theirs.
 
@@ -16,6 +17,7 @@ Memory: none to speak of; `isodepth.confounds.controlled` has what applying one 
 import re
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from jaxtyping import Integer
@@ -31,7 +33,7 @@ from isodepth.confounds.candidates import (
     same_stratum,
     same_tokens,
 )
-from isodepth.confounds.hubs import local_scaling, mutual_proximity
+from isodepth.confounds.hubs import local_scaling, mutual_proximity, refuse_unscaled
 from isodepth.confounds.partial import residual_similarities
 from isodepth.confounds.similarities import TextSimilarities
 from isodepth.confounds.strata import length_strata
@@ -42,6 +44,7 @@ from isodepth.errors import (
     listed,
     nearest_names,
 )
+from isodepth.neighbors.exact import check_metric
 from isodepth.preprocessing import Preprocessing
 
 KINDS = {
@@ -54,6 +57,9 @@ KINDS = {
     "copies": "models that never learned anything",
 }
 """What controls change."""
+
+
+Correction = Callable[[TextSimilarities], TextSimilarities]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -73,11 +79,19 @@ class ControlInputs:
         Text sets carry none of single texts.
     copies : mapping of str to Layers
         By model, the activations of its untrained copy.
+    metric : str
+        A key of `isodepth.neighbors.METRICS`: what near means without a control of it.
+    preprocessing : str
+        The name of an `isodepth.preprocessing.Preprocessing`: what activations go through without a
+        control, and before what a control does to them.
 
     Raises
     ------
+    UnknownNameError
+        If there is no such step of preprocessing.
     ParameterError
-        If there are too few texts, or tokens or labels are not one a text; all such are listed.
+        If there are too few texts, there is no such metric, or tokens or labels are not one a text; all
+        such are listed.
     """
 
     texts: Sequence[str]
@@ -85,8 +99,12 @@ class ControlInputs:
     tokens: Mapping[str, Integer[np.ndarray, " _"]] = field(default_factory=dict)
     labels: Mapping[str, Sequence[Hashable]] = field(default_factory=dict)
     copies: Mapping[str, Layers] = field(default_factory=dict)
+    metric: str = "cosine"
+    preprocessing: str = "none"
 
     def __post_init__(self) -> None:
+        check_metric(self.metric)
+        object.__setattr__(self, "preprocessing", Preprocessing.of(self.preprocessing).name)
         n_texts = len(self.texts)
         if self.k < 1 or n_needed(self.k) >= n_texts:
             raise ParameterError(
@@ -114,11 +132,12 @@ class Control:
     kind : str
         A key of `KINDS`.
     preprocessing : str
-        The name of an `isodepth.preprocessing.Preprocessing`.
-    metric : str
-        A key of `isodepth.neighbors.METRICS`.
+        The name of an `isodepth.preprocessing.Preprocessing`, which comes after the inputs' own.
+    metric : str or None
+        A key of `isodepth.neighbors.METRICS`; None for the inputs' own.
     corrected : callable, optional
-        Takes the texts and returns what turns a layer's cosines into other similarities.
+        Takes the texts and the metric, and returns what turns a layer's similarities by that metric
+        into others; raises `ParameterError` where it is not defined for the metric.
     candidates : callable, optional
         Takes the inputs and returns who may be whose neighbor.
     reads_copies : bool
@@ -129,8 +148,8 @@ class Control:
     sentence: str
     kind: str
     preprocessing: str = "none"
-    metric: str = "cosine"
-    corrected: Callable[[Sequence[str]], Callable[[TextSimilarities], TextSimilarities]] | None = None
+    metric: str | None = None
+    corrected: Callable[[Sequence[str], str], Correction] | None = None
     candidates: Callable[[ControlInputs], Candidates] | None = None
     reads_copies: bool = False
 
@@ -144,7 +163,7 @@ def _metric(name: str, sentence: str) -> Control:
 
 
 def _without(*names: str) -> Control:
-    def corrected(texts: Sequence[str]) -> Callable[[TextSimilarities], TextSimilarities]:
+    def corrected(texts: Sequence[str], _metric: str) -> Correction:
         baselines = [TEXT_BASELINES[name](texts) for name in names]
         return lambda similarities: residual_similarities(similarities, baselines)
 
@@ -192,6 +211,11 @@ def _same_label(name: str) -> Control:
     )
 
 
+def _locally_scaled(_texts: Sequence[str], metric: str) -> Correction:
+    refuse_unscaled(metric)
+    return partial(local_scaling, metric=metric)
+
+
 def _tokens(inputs: ControlInputs) -> Mapping[str, Integer[np.ndarray, " _"]]:
     if not inputs.tokens:
         raise ParameterError("the tokens that texts are read at are not known")
@@ -206,6 +230,7 @@ _BUILT_IN = (
     _preprocessing("remove_components(3)", "The three largest principal components are taken off."),
     _preprocessing("clip(0.99)", "Extreme values are cut off at a quantile."),
     _preprocessing("drop_largest(3)", "The three units of largest mean square are left out."),
+    _metric("cosine", "Near is what lies in the same direction, lengths aside."),
     _metric("euclidean", "Near is what lies near, directions aside."),
     _metric("correlation", "Each text's own mean over units is taken off."),
     _metric("inner_product", "Near is what has a large product, lengths included."),
@@ -213,13 +238,13 @@ _BUILT_IN = (
         name="local_scaling",
         sentence="Distances relative to how near either text's ten nearest neighbors are.",
         kind="hubs",
-        corrected=lambda _: local_scaling,
+        corrected=_locally_scaled,
     ),
     Control(
         name="mutual_proximity",
         sentence="How probably either text is nearer to the other than to some text.",
         kind="hubs",
-        corrected=lambda _: mutual_proximity,
+        corrected=lambda _texts, _metric: mutual_proximity,
     ),
     Control(
         name="different_token",

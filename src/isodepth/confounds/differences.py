@@ -12,8 +12,9 @@ was fitted is taken as given: where two principal components were about equally 
 taking off one of them does held the truth in 79 to 98 %.
 
 Memory: 12 bytes x texts x cells of one pair of models, and twice 4 bytes x resamples x cells; kept are
-8 bytes a pair, part and resample. Time: a second for a pair of 30 and 24 layers with 2,048 texts and
-1,000 resamples, a third of one with 256, for each control; six times that for controls of candidates.
+8 bytes a pair, part and resample, and the matrices themselves, 4 bytes a cell and control. Time: a
+second for a pair of 30 and 24 layers with 2,048 texts and 1,000 resamples, a third of one with 256, for
+each control; six times that for controls of candidates.
 """
 
 import math
@@ -25,6 +26,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from isodepth.confounds.controlled import ControlledNeighbors, Ids
+from isodepth.confounds.matrices import AT_RANDOM, BASELINE, Cells, ControlledMatrices
 from isodepth.confounds.table import ConfoundRow, ConfoundTable
 from isodepth.confounds.verdicts import moves
 from isodepth.errors import ParameterError
@@ -47,6 +49,7 @@ class _Part:
 
 
 Parts = Mapping[Pair, Mapping[str, _Part]]
+Matrices = Mapping[tuple[str, str], Cells]
 
 
 def confound_table(
@@ -87,6 +90,7 @@ def confound_table(
     if not 0 < level < 1:
         raise ParameterError(f"the level must lie between 0 and 1; got {level}")
     rows: list[ConfoundRow] = []
+    matrices: list[ControlledMatrices] = []
     sentences: dict[str, str] = {}
     problems: dict[str, str] = {}
     first: ControlledNeighbors | None = None
@@ -98,16 +102,32 @@ def confound_table(
         _refuse_others(one, first or one)
         if first is None:
             first = one
-            plain = _parts(one.plain_ids, one.k, one.plain_chance, n_resamples, seed)
+            plain, cells = _parts(one.plain_ids, one.k, one.plain_chance, n_resamples, seed)
+            matrices.append(
+                ControlledMatrices(
+                    name=BASELINE,
+                    pairs=cells,
+                    chance=one.plain_chance,
+                    n_texts=one.n_texts,
+                    k=one.k,
+                    metric=one.plain_metric,
+                    preprocessing=one.plain_preprocessing,
+                )
+            )
         if one.problem is not None:
             problems[name] = one.problem
             continue
         sentences[name] = one.sentence
         baseline = plain
-        if one.baselines[0] is not one.plain_ids:
+        if [*one.baselines[0]] != [*one.plain_ids]:  # fewer models
+            baseline, _ = _parts(one.baselines[0], one.k, one.chance, n_resamples, seed)
+        elif one.baselines[0] is not one.plain_ids:
             shuffled = [_parts(ids, one.k, one.chance, n_resamples, seed) for ids in one.baselines]
-            baseline = _averaged(shuffled)
-        found = _parts(one.ids, one.k, one.chance, n_resamples, seed)
+            baseline = _averaged([parts for parts, _ in shuffled])
+            means = _mean_matrices([cells for _, cells in shuffled])
+            matrices.append(_matrices(one, AT_RANDOM.format(name), means))
+        found, cells = _parts(one.ids, one.k, one.chance, n_resamples, seed)
+        matrices.append(_matrices(one, name, cells))
         rows += _rows(one, found, baseline, level)
     if first is None:
         raise ParameterError("expected neighbors under at least one control; got none")
@@ -121,14 +141,39 @@ def confound_table(
         problems=problems,
         k=first.k,
         n_texts=first.n_texts,
+        metric=first.plain_metric,
+        preprocessing=first.plain_preprocessing,
+        matrices=tuple(matrices),
     )
 
 
-def _parts(ids: Ids, k: int, chance: float, n_resamples: int, seed: int) -> Parts:
-    """Return the parts of the profile of each pair of models, and their means over pairs first."""
+def _matrices(one: ControlledNeighbors, name: str, cells: Matrices) -> ControlledMatrices:
+    """Return matrices with how they were made."""
+    return ControlledMatrices(
+        name=name,
+        pairs=cells,
+        chance=one.chance,
+        n_texts=len(one.rows),
+        k=one.k,
+        metric=one.metric,
+        preprocessing=one.preprocessing,
+    )
+
+
+def _mean_matrices(several: Sequence[Matrices]) -> Matrices:
+    """Return the mean matrix of each pair of models."""
+    return {pair: np.mean([one[pair] for one in several], axis=0) for pair in several[0]}
+
+
+def _parts(
+    ids: Ids, k: int, chance: float, n_resamples: int, seed: int
+) -> tuple[Parts, dict[tuple[str, str], Cells]]:
+    """Return the parts of the profile of each pair of models, their means first; and the matrices."""
     pairs: dict[Pair, dict[str, _Part]] = {}
+    matrices: dict[tuple[str, str], Cells] = {}
     for left, right in combinations(ids, 2):
         resampled = resampled_matrices(ids[left], ids[right], k=k, n_resamples=n_resamples, seed=seed)
+        matrices[left, right] = resampled.observed.astype(np.float32)
         observed = profile_values((resampled.observed - chance) / (1 - chance), chance=0.0)
         values = resampled.values - np.float32(chance)
         values /= np.float32(1 - chance)
@@ -144,7 +189,7 @@ def _parts(ids: Ids, k: int, chance: float, n_resamples: int, seed: int) -> Part
         )
         for name in in_all
     }
-    return {MEAN: means, **pairs}
+    return {MEAN: means, **pairs}, matrices
 
 
 def _averaged(shuffled: Sequence[Parts]) -> Parts:
@@ -188,6 +233,8 @@ def _rows(
                 verdict=moves(difference, baseline=base.value),
                 n_texts=n_texts,
                 chance=one.chance,
+                metric=one.metric,
+                preprocessing=one.preprocessing,
             )
 
 
@@ -207,12 +254,15 @@ def _refuse_others(one: ControlledNeighbors, first: ControlledNeighbors) -> None
         raise ParameterError(
             f"{one.control.name}: expected neighbors of at least 2 models; got {len(one.plain_ids)}"
         )
-    same = (one.k, one.n_texts, [*one.plain_ids]) == (first.k, first.n_texts, [*first.plain_ids])
-    if not same or not all(
+    kinds = [
+        (each.k, each.n_texts, each.plain_metric, each.plain_preprocessing, [*each.plain_ids])
+        for each in (one, first)
+    ]
+    if kinds[0] != kinds[1] or not all(
         ids is first.plain_ids[name] or np.array_equal(ids, first.plain_ids[name])
         for name, ids in one.plain_ids.items()
     ):
         raise ParameterError(
             f"{one.control.name} and {first.control.name} are of other models, texts or numbers of "
-            "neighbors: without a control their neighbors differ"
+            "neighbors, or otherwise read: without a control their neighbors differ"
         )

@@ -13,28 +13,66 @@ similar to all.
 >>> [most_named(one) for one in (plain, local_scaling(plain), mutual_proximity(plain))]
 [32, 17, 18]
 
+Mutual proximity takes similarities of any kind. Local scaling divides distances: minus a Euclidean
+distance is one as it stands, cosines and correlations tell the chords between unit vectors. Inner
+products are none: by them a text need not even be nearest to itself.
+
 Memory: four arrays (texts, texts) in float64 beside the one handed over; 2,048 texts take 134 MB.
 """
+
+from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float64
 
 from isodepth.confounds.similarities import TextSimilarities, refuse_unusable
-from isodepth.errors import ParameterError
+from isodepth.errors import ParameterError, listed
 
 SCALING_K = 10
 """Neighbors that tell a text's own scale, where there are as many."""
 LEAST_DISTANCE = 2.0**-26
-"""Shorter chords between unit vectors are rounding of their cosine, which is 1 up to 2 ** -53."""
+"""Shorter chords between unit vectors are rounding of their cosine, which is 1 up to 2 ** -53.
+
+Of other distances the least scale is this share of the largest.
+"""
+ROUNDING = 1e-6
 
 
-def local_scaling(similarities: TextSimilarities, *, k: int = SCALING_K) -> TextSimilarities:
+def _chords(cosines: np.ndarray) -> np.ndarray:
+    """Return the distances between unit vectors of these cosines."""
+    chords: np.ndarray = np.sqrt(np.maximum(2.0 - 2.0 * cosines, 0.0))
+    return chords
+
+
+SCALED_METRICS: dict[str, tuple[float, float, Callable[[np.ndarray], np.ndarray]]] = {
+    "cosine": (-1.0, 1.0, _chords),
+    "correlation": (-1.0, 1.0, _chords),
+    "euclidean": (-np.inf, 0.0, np.negative),
+}
+"""The metrics that local scaling takes: similarities from where to where, and their distances."""
+
+
+def refuse_unscaled(metric: str) -> None:
+    """Raise `ParameterError` unless local scaling is defined for a metric."""
+    if metric not in SCALED_METRICS:
+        raise ParameterError(
+            f"local scaling divides distances, and {metric.replace('_', ' ')}s are none: expected "
+            f"similarities by {listed(list(SCALED_METRICS))}",
+            hint="mutual_proximity takes similarities of any kind.",
+        )
+
+
+def local_scaling(
+    similarities: TextSimilarities, *, metric: str = "cosine", k: int = SCALING_K
+) -> TextSimilarities:
     """Return similarities relative to how near either text's nearest neighbors are, all below or at 0.
 
     Parameters
     ----------
     similarities : float64 array (texts, texts)
-        Cosines, symmetric. The diagonal is not read.
+        By the metric, symmetric. The diagonal is not read.
+    metric : str
+        One of `SCALED_METRICS`: what similarities are.
     k : int
         How many nearest neighbors tell a text's scale; all others where there are fewer.
 
@@ -42,12 +80,13 @@ def local_scaling(similarities: TextSimilarities, *, k: int = SCALING_K) -> Text
     -------
     float64 array (texts, texts)
         Minus the distance divided by the root of the two texts' scales; symmetric, 0 on the diagonal.
-        Distance is the chord between unit vectors, a text's scale the mean of that to its neighbors.
+        A text's scale is the mean distance to its neighbors.
 
     Raises
     ------
     ParameterError
-        If the array is no square of finite cosines, or `k` is less than 1.
+        If the array is no square of finite numbers that the metric can give, the metric has no
+        distances, or `k` is less than 1.
 
     References
     ----------
@@ -56,18 +95,23 @@ def local_scaling(similarities: TextSimilarities, *, k: int = SCALING_K) -> Text
     of one is the noisier. The order of neighbors is that of their eq. 1 with this scale, because
     exp(-x²) falls with x. Bit-equal texts stay equally similar to any third.
     """
+    refuse_unscaled(metric)
     refuse_unusable(similarities)
     if k < 1:
         raise ParameterError(f"local scaling: expected k >= 1 neighbors; got {k}")
     others = _others_sorted(similarities)
-    if max(-others[:, 0].min(), others[:, -1].max()) > 1 + 1e-6:
+    low, high = float(others[:, 0].min()), float(others[:, -1].max())
+    least, most, distances_of = SCALED_METRICS[metric]
+    if low < least - ROUNDING or high > most + ROUNDING:
         raise ParameterError(
-            "local scaling takes cosines, in [-1, 1]; got similarities from "
-            f"{others[:, 0].min():.3g} to {others[:, -1].max():.3g}",
+            f"local scaling by {metric} takes similarities from {least:g} to {most:g}; got some from "
+            f"{low:.3g} to {high:.3g}",
             hint="mutual_proximity takes similarities of any kind.",
         )
-    scales = np.maximum(_chords(others[:, -k:]).mean(axis=1), LEAST_DISTANCE)
-    scaled = _chords(similarities)
+    scaled = distances_of(similarities)
+    # with as many bit-equal texts as neighbors a scale would be 0
+    unit = 1.0 if np.isfinite(least) else -low or 1.0
+    scales = np.maximum(distances_of(others[:, -k:]).mean(axis=1), LEAST_DISTANCE * unit)
     scaled /= np.sqrt(np.multiply.outer(scales, scales))
     np.negative(scaled, out=scaled)
     np.fill_diagonal(scaled, 0.0)
@@ -126,9 +170,3 @@ def _others_sorted(similarities: TextSimilarities) -> Float64[np.ndarray, "texts
     others.sort(axis=1)
     rest: np.ndarray = others[:, 1:n_texts]
     return rest
-
-
-def _chords(cosines: np.ndarray) -> np.ndarray:
-    """Return the distances between unit vectors of these cosines."""
-    chords: np.ndarray = np.sqrt(np.maximum(2.0 - 2.0 * cosines, 0.0))
-    return chords

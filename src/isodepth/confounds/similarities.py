@@ -1,11 +1,16 @@
 """How similar is every text to every other, in one layer? All of it at once, where a control needs it.
 
 `isodepth.neighbors` finds neighbors in blocks and keeps no similarities but theirs. Controls that
-change similarities, or who may be a neighbor, need all of them: one array (texts, texts) of cosines.
+change similarities, or who may be a neighbor, need all of them: one array (texts, texts), by any of the
+metrics of `isodepth.neighbors.METRICS`. Of Euclidean distance it holds the negative: larger is nearer.
 
 The promises about neighbors hold here, too: a text is left out of its own list by its index, equal
 similarities go to the lower index, and texts that are equal bit for bit are equally similar to any
 third.
+
+Squared Euclidean distances are products of centered vectors where these leave nine digits or more, and
+sums of squared differences where they may not: between texts that are far nearer to each other than to
+the mean.
 
 >>> from isodepth.neighbors import layer_neighbors
 >>> layer = np.random.default_rng(0).normal(size=(50, 8))
@@ -13,49 +18,57 @@ third.
 >>> np.array_equal(ids, layer_neighbors(layer, 5)[0])
 True
 
-Memory: 8 bytes a pair of texts, 34 MB for 2,048 texts; controls take up to five times as much, and more
-than 16,384 texts (2.1 GB) are refused.
+Memory: 8 bytes a pair of texts, 34 MB for 2,048 texts, three times that while distances are made;
+controls take up to five times as much, and more than 16,384 texts (2.1 GB) are refused.
 """
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int32
 
 from isodepth.axes import LayerActivations
-from isodepth.errors import ParameterError, listed
-from isodepth.neighbors.metrics import largest_places
-from isodepth.preprocessing.rows import distinct_rows, finite_rows, require_rows
+from isodepth.errors import ActivationsError, ParameterError, listed
+from isodepth.neighbors.exact import check_metric
+from isodepth.neighbors.metrics import EPSILON, ByDifference, largest_places, prepared
+from isodepth.preprocessing.rows import distinct_rows, finite_rows
 
 # (texts, texts): shapes that must agree are refused in words, not by their types
 TextSimilarities = Float64[np.ndarray, "_ _"]
 
 MOST_TEXTS = 16_384
 BLOCK_BYTES = 16 << 20
+LARGEST_ERROR = 1e-9
+"""A squared distance of which products may err by a larger share is summed up from differences."""
 
 
-def layer_similarities(vectors: LayerActivations) -> TextSimilarities:
-    """Return the cosines of all texts with each other in one layer.
+def layer_similarities(vectors: LayerActivations, metric: str = "cosine") -> TextSimilarities:
+    """Return how similar all texts are to each other in one layer.
 
     Parameters
     ----------
     vectors : float array (texts, units)
         One layer.
+    metric : {"cosine", "euclidean", "correlation", "inner_product"}
+        What "near" means.
 
     Returns
     -------
     float64 array (texts, texts)
-        Exactly symmetric; in [-1, 1] up to rounding.
+        Exactly symmetric. Cosines and correlations are in [-1, 1] up to rounding; Euclidean distances
+        have a minus sign, and are exactly 0 of texts that are equal bit for bit.
 
     Raises
     ------
     ParameterError
-        If there are more than 16,384 texts.
+        If there is no such metric, or there are more than 16,384 texts.
     ActivationsError
-        If a vector is not finite or is zero; the rows are named, from 1.
+        If a vector is not finite, or the metric is not defined for it, or inner products are larger
+        than float64 holds; the rows are named, from 1.
 
     References
     ----------
     As `isodepth.neighbors.layer_neighbors`, of which these are the similarities.
     """
+    check_metric(metric)
     n_texts = len(vectors)
     if n_texts > MOST_TEXTS:
         raise ParameterError(
@@ -64,15 +77,39 @@ def layer_similarities(vectors: LayerActivations) -> TextSimilarities:
             f"expected at most {MOST_TEXTS:,} texts",
             hint="take a sample of the texts.",
         )
-    exact = finite_rows(vectors)
-    largest = np.abs(exact).max(axis=1, keepdims=True)
-    require_rows(np.flatnonzero(largest == 0), "are all zero, so they have no direction and no cosine")
-    first, group = distinct_rows(exact)
-    unit = exact[first] / largest[first]  # so that squares neither overflow nor vanish
-    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
-    cosines: np.ndarray = unit @ unit.T
-    cosines = np.maximum(cosines, cosines.T)  # whether a product is exactly symmetric is BLAS's choice
-    return cosines if group is None else cosines[np.ix_(group, group)]
+    layer = prepared(vectors, metric)
+    if isinstance(layer, ByDifference):
+        first, group = distinct_rows(finite_rows(vectors))
+        if group is not None:
+            layer = prepared(vectors[first], metric)
+            assert isinstance(layer, ByDifference)  # by the same metric
+        similarities = -_distances(layer)
+    else:
+        group = layer.group
+        product = layer.vectors @ layer.vectors.T
+        product = np.maximum(product, product.T)  # whether it is exactly symmetric is BLAS's choice
+        with np.errstate(over="ignore"):
+            similarities = np.ldexp(product, layer.exponent)
+        if not np.isfinite(similarities).all():
+            raise ActivationsError("inner products of the activations are larger than float64 holds")
+    return similarities if group is None else similarities[np.ix_(group, group)]
+
+
+def _distances(layer: ByDifference) -> TextSimilarities:
+    """Return the Euclidean distances of all texts, exactly symmetric and 0 on the diagonal."""
+    centered = layer.centered
+    sums = np.add.outer(layer.squares, layer.squares)
+    squared: np.ndarray = sums - 2 * (centered @ centered.T)
+    squared = np.minimum(squared, squared.T)
+    np.fill_diagonal(squared, 0.0)
+    sums *= 2 * (centered.shape[1] + 8) * EPSILON / LARGEST_ERROR  # the bound of `ByDifference`
+    exact = np.ldexp(np.asarray(layer.vectors, dtype=np.float64), -layer.exponent)
+    for text, doubtful in enumerate(squared <= sums):
+        others = np.flatnonzero(doubtful[:text])
+        gaps = exact[others] - exact[text]
+        squared[text, others] = squared[others, text] = np.einsum("ij,ij->i", gaps, gaps)
+    distances: np.ndarray = np.ldexp(np.sqrt(squared), layer.exponent)
+    return distances
 
 
 def nearest(

@@ -2,10 +2,10 @@
 
 >>> found.controls_table().to_pandas()                                          # doctest: +SKIP
 
-Memory: that of the tables and of the matrices of all pairs of models.
+Memory: that of the tables, and of the matrices of all pairs of models under every control, in float32.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,8 @@ class TextSetConfounds:
     name, capture, pooling : str
         The text set, and what was read.
     table : ConfoundTable
-        How far each control moves the profile.
+        How far each control moves the profile; its ``matrices`` are those of all pairs of models under
+        every control.
     inputs : mapping of str to tuple of AffinityMatrix
         By text-only baseline: every model, left, against the neighbors by the texts alone, one layer.
     matrices : tuple of AffinityMatrix
@@ -71,6 +72,15 @@ class StudyConfounds:
         """Return `ConfoundTable.to_table` of all sets, with ``texts``, ``capture`` and ``pooling``."""
         return _joined((one, one.table.to_table()) for one in self.sets)
 
+    def matrices_tables(self) -> "Iterator[pyarrow.Table]":
+        """Yield `ControlledMatrices.to_table` of each set and control, with where it belongs in front.
+
+        One at a time, because all of them may be large: some 140 bytes a cell.
+        """
+        for one in self.sets:
+            for matrices in one.table.matrices:
+                yield _joined([(one, matrices.to_table())])
+
     def inputs_table(self) -> "pyarrow.Table":
         """Return how alike layers are to the texts alone: baseline, model, layer, depth, similarity."""
         return _joined((one, _inputs_table(one)) for one in self.sets)
@@ -99,6 +109,6 @@ def _joined(parts: Iterable[tuple[TextSetConfounds, "pyarrow.Table"]]) -> "pyarr
         for place, (column, value) in enumerate(
             (("texts", one.name), ("capture", one.capture), ("pooling", one.pooling))
         ):
-            table = table.add_column(place, column, pyarrow.array([value] * len(table)))
+            table = table.add_column(place, column, pyarrow.repeat(value, len(table)))
         tables.append(table)
     return pyarrow.concat_tables(tables)

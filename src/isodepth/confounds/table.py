@@ -14,7 +14,8 @@ holds for the row; of 20 controls that do nothing, one moves something at the le
 >>> print(table.row("center", "on_minus_off").difference)                       # doctest: +SKIP
 0.011 [0.006, 0.016]
 
-Memory: some 500 bytes a row; `isodepth.confounds.differences` has what making it takes.
+Memory: some 500 bytes a row, and 4 bytes a cell of the matrices (`isodepth.confounds.matrices`);
+`isodepth.confounds.differences` has what making it takes.
 """
 
 from collections.abc import Mapping
@@ -22,6 +23,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from isodepth.affinity.matrix import frame_of
+from isodepth.confounds.matrices import AT_RANDOM, BASELINE, ControlledMatrices
 from isodepth.confounds.verdicts import MOVES
 from isodepth.errors import UnknownNameError, listed, nearest_names
 from isodepth.notebook import MOST_ROWS, card, table
@@ -32,8 +34,6 @@ if TYPE_CHECKING:
     import pandas
     import pyarrow
 
-BASELINE = "baseline"
-"""What neighbors without a control are called."""
 RESTRICTED = ("exclusion", "stratum")
 """Kinds of controls that have baselines of their own."""
 SHOWN_PARTS = ("mean", "on_minus_off", "association", "depth_deviation")
@@ -61,6 +61,8 @@ class ConfoundRow:
         Texts that were used.
     chance : float
         The similarity that was calibrated to 0 under the control.
+    metric, preprocessing : str
+        How neighbors were found under the control.
     """
 
     control: str
@@ -74,6 +76,8 @@ class ConfoundRow:
     verdict: str
     n_texts: int
     chance: float
+    metric: str
+    preprocessing: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -92,6 +96,10 @@ class ConfoundTable:
         By control that was not possible, why.
     k, n_texts : int
         Neighbors that count; texts that there are.
+    metric, preprocessing : str
+        How neighbors are found without a control.
+    matrices : tuple of ControlledMatrices
+        The matrices behind it, in the order of `mean_profiles`.
     """
 
     rows: tuple[ConfoundRow, ...]
@@ -100,6 +108,9 @@ class ConfoundTable:
     problems: Mapping[str, str]
     k: int
     n_texts: int
+    metric: str
+    preprocessing: str
+    matrices: tuple[ControlledMatrices, ...]
 
     @property
     def controls(self) -> tuple[str, ...]:
@@ -159,7 +170,7 @@ class ConfoundTable:
         for control in self.controls:
             rows = self.of(control)
             if rows[0].kind in RESTRICTED:
-                profiles[f"{control}, at random"] = _profile({row.part: row.baseline for row in rows})
+                profiles[AT_RANDOM.format(control)] = _profile({row.part: row.baseline for row in rows})
             profiles[control] = _profile({row.part: row.value for row in rows})
         return profiles
 
@@ -168,13 +179,14 @@ class ConfoundTable:
 
         Columns: control, kind, left, right (null: the mean over pairs), part; value, value_low,
         value_high, baseline, baseline_low, baseline_high, difference, difference_low, difference_high;
-        level, verdict, n_texts, k, chance, note. The note says what the control did to these texts, or
-        why it was not possible.
+        level, verdict, n_texts, k, chance, metric, preprocessing (under the control), note. The note
+        says what the control did to these texts, or why it was not possible.
         """
         import pyarrow
 
         text, whole, real = pyarrow.string(), pyarrow.int32(), pyarrow.float64()
         types = dict.fromkeys(("control", "kind", "left", "right", "part", "verdict", "note"), text)
+        types |= dict.fromkeys(("metric", "preprocessing"), text)
         types |= dict.fromkeys(("n_texts", "k"), whole)
         rows = [self._as_dict(row) for row in self.rows]
         rows += [
@@ -210,6 +222,8 @@ class ConfoundTable:
             "n_texts": row.n_texts,
             "k": self.k,
             "chance": row.chance,
+            "metric": row.metric,
+            "preprocessing": row.preprocessing,
             "note": self.sentences[row.control],
         }
 
@@ -257,6 +271,8 @@ COLUMNS = (
     "n_texts",
     "k",
     "chance",
+    "metric",
+    "preprocessing",
     "note",
 )
 """Of `ConfoundTable.to_table`."""

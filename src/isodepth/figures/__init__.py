@@ -13,6 +13,7 @@ from isodepth.figures.ceiling import noise_ceiling_figure
 from isodepth.figures.chance import calibrated_figure, null_density_figure, z_figure
 from isodepth.figures.confounds import confound_figure
 from isodepth.figures.contrast import contrast_figure
+from isodepth.figures.controlled_matrices import controlled_matrices_figure
 from isodepth.figures.controls import controls_figure
 from isodepth.figures.correspondence import depth_map_figure
 from isodepth.figures.entries import AtlasFigure
@@ -34,6 +35,7 @@ __all__ = [
     "calibrated_figure",
     "confound_figure",
     "contrast_figure",
+    "controlled_matrices_figure",
     "controls_figure",
     "curves_figure",
     "depth_map_figure",

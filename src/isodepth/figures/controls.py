@@ -32,6 +32,7 @@ from isodepth.figures.captions import LEFT_TO_RIGHT, MARGIN, caption, lines_of
 from isodepth.figures.confounds import PARTS
 from isodepth.figures.profile import refuse_unknown_parts
 from isodepth.figures.theme import BLUE, INK, MUTED, RED, number, themed
+from isodepth.neighbors.metrics import found_by
 from isodepth.statistics import Estimate
 from isodepth.statistics.profile_names import PROFILE_NAMES
 
@@ -104,12 +105,15 @@ def controls_figure(
     if not rows and (left, right) != (None, None):
         raise _unknown_pair(table, left, right)
     if matrices is not None:
-        wanted = ("mutual_knn", table.k, table.n_texts)
-        found = (matrices.measure, matrices.k, matrices.n_texts)
+        wanted = ("mutual_knn", table.k, table.n_texts, table.metric, table.preprocessing)
+        found = (
+            *(matrices.measure, matrices.k, matrices.n_texts),
+            *(matrices.metric, matrices.preprocessing),
+        )
         if found != wanted:
             raise ParameterError(
-                f"controls figure: the table is of (measure, k, n_texts) = {wanted}; got matrices of "
-                f"{found}"
+                "controls figure: the table is of (measure, k, n_texts, metric, preprocessing) = "
+                f"{wanted}; got matrices of {found}"
             )
     lines, n_rows = _lines(table, rows)
     width = min(WIDEST, max(NARROWEST, SHARED / len(parts)))
@@ -270,7 +274,8 @@ def _notes(table: ConfoundTable, rows: Sequence[ConfoundRow], texts: str) -> lis
     mean = f"; mean over {counted(len(pairs), 'pair')} of models" if is_mean else ""
     verdicts = (f"{verdict.capitalize()}: {meaning}." for verdict, meaning in MOVES.items())
     notes = [
-        f"Mutual {table.k}-NN similarity, {texts}, calibrated: 0 is chance "
+        f"Mutual {table.k}-NN similarity by {found_by(table.metric, table.preprocessing)}, {texts}, "
+        f"calibrated: 0 is chance "
         f"({number(table.k / (table.n_texts - 1))} without a control), 1 the same neighbors{mean}.",
         "Marks and bars: the difference to the baseline, all else equal, with its interval; arrows: "
         "beyond the scale. Numbers: the value under the control, in parentheses the difference. Each "
@@ -281,6 +286,18 @@ def _notes(table: ConfoundTable, rows: Sequence[ConfoundRow], texts: str) -> lis
         notes.append(
             "Of exclusions and strata the baseline is not what stands above the columns, but as few "
             "candidates for as many texts, chosen at random."
+        )
+    fewer = [
+        row.control
+        for row in rows
+        if is_mean
+        and row.kind not in RESTRICTED
+        and row.part in table.plain
+        and row.baseline.value != table.plain[row.part].value
+    ]
+    if fewer:
+        notes.append(
+            f"Of {listed(list(dict.fromkeys(fewer)))} value and baseline are of fewer pairs of models."
         )
     sizes = sorted({row.n_texts for row in rows})
     n_texts = " to ".join(f"{n:,}" for n in dict.fromkeys([*sizes[:1], *sizes[-1:]]))

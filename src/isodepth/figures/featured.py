@@ -54,16 +54,29 @@ def featured_pairs(assessed: StudyAssessment, wanted: Sequence[Pair] = ()) -> tu
     known = _pairs_of(pair for one in assessed.sets for pair in one.pairs)
     if wanted:
         return known_pairs(wanted, known)
-    chosen = [pair for pair in PAPER_PAIRS if pair in known]
-    chosen += [pair for pair in known if is_tuned_from(*pair)][:MOST_TUNED]
     # parallel texts come after others: two languages are the harder case
     sets = sorted(assessed.sets, key=lambda one: not one.matrices.is_symmetric)
     contrasts = [pair for one in sets[:1] for pair in one.pairs if "on_minus_off" in pair.profile]
-    ranked = _pairs_of(sorted(contrasts, key=_contrast))
-    chosen += [ranked[place] for place in (-1, len(ranked) // 2, 0) if ranked]
+    chosen = pairs_by_rule(known, _pairs_of(sorted(contrasts, key=_contrast)))
     # a parallel set has pairs that the first set need not have: every model with itself, for one
     across = [pair for pair in known if pair[0] == pair[1]]
-    return tuple(dict.fromkeys((*(chosen or known[:1]), *across[:1])))
+    return tuple(dict.fromkeys((*chosen, *across[:1])))
+
+
+def pairs_by_rule(known: Sequence[Pair], ranked: Sequence[Pair]) -> tuple[Pair, ...]:
+    """Return the paper's pairs, tuned models with their bases, and the extremes; or else the first.
+
+    Parameters
+    ----------
+    known : sequence of (str, str)
+        All pairs.
+    ranked : sequence of (str, str)
+        Those whose contrast of the diagonal is known, the lowest first.
+    """
+    chosen = [pair for pair in PAPER_PAIRS if pair in known]
+    chosen += [pair for pair in known if is_tuned_from(*pair)][:MOST_TUNED]
+    chosen += [ranked[place] for place in (-1, len(ranked) // 2, 0) if ranked]
+    return tuple(dict.fromkeys(chosen or known[:1]))
 
 
 def _pairs_of(pairs: Iterable[PairAssessment]) -> list[Pair]:

@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, LogFormatter, NullFormatter, NullLocator
 from numpy import ndarray
 
 from isodepth.errors import ParameterError, UnknownNameError, listed, nearest_names
@@ -31,6 +31,7 @@ from isodepth.figures.theme import (
     texts_named,
     themed,
 )
+from isodepth.neighbors.metrics import found_by
 from isodepth.stability.layers import LayerStability
 from isodepth.stability.points import PARTS, CurvePoint, SimilarityCurves
 from isodepth.statistics.sections import mid_depths
@@ -77,17 +78,18 @@ def stability_figure(
     Raises
     ------
     ParameterError
-        If there are no models, or they differ in texts or k.
+        If there are no models, or they differ in texts, k, metric or preprocessing.
 
     References
     ----------
     Not in the paper.
     """
     models = [layers] if isinstance(layers, LayerStability) else list(layers)
-    read = {(one.n_texts, one.k) for one in models}
+    read = {(one.n_texts, one.k, one.metric, one.preprocessing) for one in models}
     if len(read) != 1:
         raise ParameterError(
-            "stability figure: expected models on as many texts with the same k; got (texts, k) = "
+            "stability figure: expected models on as many texts with the same k, metric and "
+            "preprocessing; got (texts, k, metric, preprocessing) = "
             f"{listed(sorted(read)) or 'no models'}"
         )
     panels = [name for name in PANELS if any(name in one.known for one in models)]
@@ -106,16 +108,22 @@ def stability_figure(
     handles.append(Line2D([], [], color=INK, linestyle=":"))
     labels.append(f"hubs, if neighbors were random: {number(skewness)}")
     legend_beside(grid[0][-1], handles, labels, LEGEND_WIDTH)
-    n_texts, k = read.pop()
+    n_texts, k, *_ = read.pop()
+    by = found_by(models[0].metric, models[0].preprocessing)
     noises = sorted({one.noise for one in models})
     off = " to ".join(dict.fromkeys(f"{noise:.1g}" for noise in (noises[0], noises[-1])))
+    noise = (
+        "Noise can turn over a margin that is below what vectors that are off by "
+        f"{off} of their length can change."
+        if models[0].has_vector_noise
+        else "Noise here is what rounding to float32 can change; how far off vectors are is not in it."
+    )
     caption(
         figure,
         "How firm the neighbors are" + ("" if texts is None else f": {texts}"),
         [
-            f"{texts_named(n_texts, texts)}, k = {k}. Margin: the k-th similarity minus the next one. "
-            "Noise can turn over a margin that is below what vectors that are off by "
-            f"{off} of their length can change. Ties are as stored, in float32.",
+            f"{texts_named(n_texts, texts)}, k = {k}, neighbors by {by}. Margin: the k-th similarity "
+            f"minus the next one. {noise} Ties are as stored, in float32.",
             *_geometry_notes(models, n_texts),
         ],
     )
@@ -201,8 +209,9 @@ def curves_figure(
         figure,
         "Similarity with more or fewer neighbors and texts" + ("" if texts is None else f": {texts}"),
         [
-            f"Mutual k-NN, {PARTS[part]}, (similarity − chance) / (1 − chance): 0 at chance (dotted), "
-            "1 where all neighbors are shared.",
+            f"Mutual k-NN by {found_by(curves.metric, curves.preprocessing)}, {PARTS[part]}, "
+            "(similarity − chance) / (1 − chance): 0 at chance (dotted), 1 where all neighbors "
+            "are shared.",
             *_curve_notes(curves, column),
         ],
     )
@@ -231,6 +240,8 @@ def _quantity(axes: Axes, name: str, models: Sequence[LayerStability]) -> None:
         _range(axes, GRID, np.array(known), MUTED)
     if name == "margin":
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(LogFormatter())  # without the markup that others write
+        axes.yaxis.set_minor_formatter(LogFormatter())
     elif name in SHARES:
         top = max(0.02, axes.get_ylim()[1])
         axes.set_ylim(-0.03 * top, top)
@@ -318,7 +329,10 @@ def _geometry_notes(models: Sequence[LayerStability], n_texts: int) -> list[str]
         return ["Effective dimension and anisotropy need activations, which the store does not keep."]
     without = [one.model for one in models if one.dimension is None]
     lacking = f" No activations of {listed(without)}." if without else ""
-    return [f"Effective dimension is at most {n_texts - 1:,} with so many texts.{lacking}"]
+    return [
+        "Effective dimension and anisotropy are of the activations as they are, before any "
+        f"preprocessing. Effective dimension is at most {n_texts - 1:,} with so many texts.{lacking}"
+    ]
 
 
 def _curve_notes(curves: SimilarityCurves, column: int) -> list[str]:

@@ -142,6 +142,12 @@ def prepared(vectors: LayerActivations, metric: str) -> Prepared:
     return ByProduct(vectors=_unit_vectors(exact), group=group, exponent=0, bound=1.0)
 
 
+def found_by(metric: str | None, preprocessing: str) -> str:
+    """Return in words how neighbors were found: "cosine", "inner product, after center"."""
+    after = "" if preprocessing == "none" else f", after {preprocessing}"
+    return (metric or "a metric that is not known").replace("_", " ") + after
+
+
 def largest_places(block: Float64[np.ndarray, "rows texts"], k: int) -> Ids:
     """Return the columns of the k largest values of each row, descending, ties to the lower column."""
     candidates = np.argpartition(-block, k - 1, axis=1)[:, :k]

@@ -36,10 +36,12 @@ from isodepth.pipeline.copies import copies_of_models
 from isodepth.pipeline.matrices import Reader
 from isodepth.pipeline.plan import plan_study
 from isodepth.pipeline.planned import PlannedSet, StudyPlan
+from isodepth.pipeline.readings import Reading
 from isodepth.pipeline.restudied import read_plan, study_of_results
-from isodepth.pipeline.written_tables import write_table
+from isodepth.pipeline.written_tables import write_parts, write_table
 from isodepth.progress import Progress, no_progress
 from isodepth.results import MatrixKind, StudyResults, load_results
+from isodepth.statistics.profile import profile_values
 from isodepth.store import Store, open_store
 
 if TYPE_CHECKING:
@@ -47,6 +49,10 @@ if TYPE_CHECKING:
 
 OF_LABELS = "same_label("
 """How controls of labels begin."""
+MOST_PAIRS = 3
+"""Pairs of models of a text set whose matrices are drawn under every control."""
+CONTRAST = "on_minus_off"
+"""The part of the profile that they are chosen by."""
 UNTRAINED = "untrained=0"
 """The copies that learned nothing: weights drawn by this seed."""
 
@@ -65,6 +71,8 @@ def study_confounds(
     progress: Progress = no_progress,
 ) -> StudyConfounds:
     """Return how far each thing that could explain a study's picture away moves it.
+
+    Controls start from mutual k-NN by the study's own metric, after its own preprocessing.
 
     Parameters
     ----------
@@ -111,7 +119,6 @@ def study_confounds(
     read = [entry.name for entry in study.texts]
     notes = [f"{name} is left out: its texts are parallel ones" for name in names if name not in read]
     notes += [f"{one.what}: {one.reason}" for one in plan.missing]
-    notes += _otherwise_measured(loaded)
     if not plan.sets:
         raise _nothing_left(loaded, [*notes, f"there are fewer than two models on {listed(read)}"])
     for one in plan.sets:
@@ -141,6 +148,8 @@ def study_confounds(
             if len(readers) < 2:
                 notes.append(f"{planned.name} is left out: fewer than two models could read it")
                 continue
+            if copies:
+                notes += _without_copies(readers)
             of_set = {
                 label: reader.activations(kept).values
                 for (*place, label), reader in copies.items()
@@ -174,6 +183,8 @@ def write_confounds(
 ) -> list[Path]:
     """Write tables (Parquet and CSV) and figures to a folder; return their paths.
 
+    Matrices of more than 100,000 cells are in Parquet alone.
+
     Parameters
     ----------
     found : StudyConfounds
@@ -200,8 +211,9 @@ def write_confounds(
     written = [
         *write_table(place, "controls", found.controls_table()),
         *write_table(place, "text-baselines", found.inputs_table()),
+        *write_parts(place, "matrices", found.matrices_tables()),
     ]
-    n_figures = 2 * len(found.sets)
+    n_figures = sum(2 + len(_shown_pairs(one)) for one in found.sets)
     for number, (name, figure) in enumerate(_figures(found)):
         progress("drawing figures", number, n_figures, "figures")
         for ending in dict.fromkeys(formats):
@@ -209,17 +221,6 @@ def write_confounds(
             save_figure(figure, written[-1])
     progress("drawing figures", n_figures, n_figures, "figures")
     return written
-
-
-def _otherwise_measured(results: StudyResults) -> list[str]:
-    """Return what a study did otherwise than what controls start from."""
-    said = results.manifest.get("study") or {}
-    usual = {"metric": "cosine", "preprocessing": "none"}
-    return [
-        f"controls start from {name} {value!r}, not from the study's {said[name]!r}"
-        for name, value in usual.items()
-        if said.get(name, value) != value
-    ]
 
 
 def _is_wanted(name: str, controls: Sequence[str], labels: Sequence[str]) -> bool:
@@ -270,6 +271,15 @@ def _readable(readers: Iterable[Reader], store: Store) -> tuple[list[Reader], li
     return there, lost
 
 
+def _without_copies(readers: Iterable[Reader]) -> list[str]:
+    """Return what is said of models of the study that learned nothing themselves."""
+    return [
+        f"{reader.label} is an untrained copy itself, so the control 'untrained' leaves it out"
+        for reader in readers
+        if isinstance(reader.reading, Reading) and reader.reading.source.options.untrained is not None
+    ]
+
+
 def _of_set(
     planned: PlannedSet,
     kind: MatrixKind,
@@ -293,7 +303,16 @@ def _of_set(
         tokens = {reader.label: last_tokens(reader, models[reader.label]) for reader in readers}
     elif any(control_of(name).name.endswith("_token") for name in controls):
         notes.append(f"pooling {kind.pooling} reads at no last token, so controls of it do not apply")
-    inputs = ControlInputs(texts=texts.texts, k=kind.k, tokens=tokens, labels=labels, copies=copies)
+    selection = planned.selections[kind]
+    inputs = ControlInputs(
+        texts=texts.texts,
+        k=kind.k,
+        tokens=tokens,
+        labels=labels,
+        copies=copies,
+        metric=selection.metric,
+        preprocessing=selection.preprocessing,
+    )
     # a study may keep too few neighbors for resampling; then they are found again
     has_enough = all(one.k >= n_needed(kind.k) for one in neighbors.values())
     controlled = all_controlled(
@@ -322,10 +341,31 @@ def _of_set(
 
 def _figures(found: StudyConfounds) -> "Iterator[tuple[str, Figure]]":
     """Yield the figures of all sets and their names, each drawn when it is asked for."""
-    from isodepth.figures import controls_figure, text_baselines_figure
-    from isodepth.figures.entries import file_stem
+    from isodepth.figures import (
+        controlled_matrices_figure,
+        controls_figure,
+        text_baselines_figure,
+    )
+    from isodepth.figures.entries import file_stem, pair_stem
 
     for one in found.sets:
         folder = file_stem(one.title)
         yield f"{folder}/controls", controls_figure(one.table, matrices=one.matrices[0])
         yield f"{folder}/text-baselines", text_baselines_figure(one.inputs, others=one.matrices)
+        for left, right in _shown_pairs(one):
+            those = [two for two in one.table.matrices if (left, right) in two.pairs]
+            figure = controlled_matrices_figure(those, left, right, texts=one.name)
+            yield f"{folder}/matrices-{pair_stem(left, right)}", figure
+
+
+def _shown_pairs(one: TextSetConfounds) -> tuple[tuple[str, str], ...]:
+    """Return the pairs of models whose matrices are drawn, chosen by rule, without a control."""
+    from isodepth.figures.featured import pairs_by_rule
+
+    plain = one.table.matrices[0]
+    contrasts = {}
+    for pair in plain.pairs:
+        parts = profile_values(plain.calibrated(*pair).astype(np.float64), chance=0.0)
+        if CONTRAST in parts:
+            contrasts[pair] = float(parts[CONTRAST])
+    return pairs_by_rule(list(plain.pairs), sorted(contrasts, key=contrasts.__getitem__))[:MOST_PAIRS]

@@ -73,12 +73,18 @@ def last_tokens(reader: Reader, activations: Activations) -> Int64[np.ndarray, "
 def against_texts(
     texts: TextSet, neighbors: Mapping[str, Neighbors], k: int, name: str
 ) -> Iterator[tuple[str, tuple[AffinityMatrix, ...]]]:
-    """Yield each text-only baseline with every model's layers against its neighbors."""
+    """Yield each text-only baseline with every model's layers against its neighbors.
+
+    Matrices say of the models' neighbors by which metric they are; a baseline has its own similarities.
+    """
+    first = next(iter(neighbors.values()))
     for baseline, similarities_of in TEXT_BASELINES.items():
         ids, similarities = nearest(similarities_of(texts.texts), k)
         alone = Neighbors(
             ids=ids[np.newaxis],
             similarities=similarities[np.newaxis],
+            metric=first.metric,
+            preprocessing=first.preprocessing,
             model=baseline,
             texts_digest=texts.digest,
         )

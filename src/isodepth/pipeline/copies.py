@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from isodepth.interchange import ImportedReading
 from isodepth.models import resolve_model
 from isodepth.pipeline.matrices import Reader
 from isodepth.pipeline.plan import plan_study
@@ -66,7 +67,7 @@ def copies_of_models(
     Parameters
     ----------
     results : StudyResults
-        Of a study that ran models.
+        Of a study that ran models. Those that results leave out are not read.
     folder : Path
         Where the study's paths that begin with ./ are looked up.
     copies : sequence of str
@@ -108,25 +109,27 @@ def copies_of_models(
     found: list[Copy] = []
     notes: list[str] = []
     for option in options:
-        copied = replace(
-            study_of_results(
-                results,
-                folder,
-                texts=names,
-                k=k,
-                otherwise=option,
-                keep_activations=keep_activations,
-            ),
-            # a layer and itself are compared by what the study's neighbors are
-            metric=str(keys.get("metric", "cosine")),
-            preprocessing=str(keys.get("preprocessing", "none")),
+        copied = study_of_results(
+            results,
+            folder,
+            texts=names,
+            k=k,
+            otherwise=option,
+            keep_activations=keep_activations,
         )
         plan = plan_study(copied, store, measures_speed=False, progress=progress)
-        missing = [*plan.missing, *read_plan(plan, store, progress)]
-        notes += [f"no copy: {one.what}: {one.reason}" for one in missing]
         original = dict(zip(copied.models, _originals(keys["models"], option, digests), strict=True))
+        wanted = _copies(plan, results, original)
+        read = {_identity(one.reader.reading) for one in wanted}
+        planned = [one for one in plan.readings if _identity(one.reading) in read]
+        missing = [*plan.missing, *read_plan(replace(plan, readings=tuple(planned)), store, progress)]
+        notes += [f"no copy: {one.what}: {one.reason}" for one in missing]
+        failed = {one.what for one in missing}
+        lost = {_identity(one.reading) for one in planned if one.label in failed}
         same: dict[str, None] = {}
-        for one in _copies(plan, results, original, {miss.what for miss in missing}):
+        for one in wanted:
+            if _identity(one.reader.reading) in lost:
+                continue
             if one.reader.key == _known_key(results, one):
                 same[one.label] = None
             else:
@@ -146,15 +149,15 @@ def _originals(models: Sequence[str], option: Mapping[str, str], digests: Sequen
     return [*found.values()]
 
 
-def _copies(
-    plan: StudyPlan, results: StudyResults, original: Mapping[str, str], failed: set[str]
-) -> list[Copy]:
-    """Return the readers of a plan that were read, by what results call their originals."""
-    lost = {
-        (one.reading.source.digest, one.reading.texts.digest, one.reading.options[0].chat)
-        for one in plan.readings
-        if one.label in failed
-    }
+def _identity(reading: Reading | ImportedReading) -> tuple[str, str, bool]:
+    """Return who reads what how in one pass."""
+    assert isinstance(reading, Reading)  # of a plan that is not of imports
+    return reading.source.digest, reading.texts.digest, reading.options[0].chat
+
+
+def _copies(plan: StudyPlan, results: StudyResults, original: Mapping[str, str]) -> list[Copy]:
+    """Return the readers of a plan by what results call their originals, if they have those."""
+    left_out = results.manifest.get("left_out", ())
     found = []
     for planned in plan.sets:
         readings = results[planned.name].description.get("readings", ())
@@ -162,7 +165,6 @@ def _copies(
             for reader in selection.left:
                 reading = reader.reading
                 assert isinstance(reading, Reading)
-                identity = (reading.source.digest, reading.texts.digest, reader.options.chat)
                 meant = (
                     original[reading.written or ""],
                     reading.texts.digest,
@@ -173,7 +175,7 @@ def _copies(
                     for said in readings
                     if (said["model_digest"], said["texts_digest"], said["options"]) == meant
                 ]
-                if identity not in lost and labels:
+                if labels and labels[0] not in left_out:
                     found.append(
                         Copy(
                             label=labels[0],

@@ -10,11 +10,12 @@ Memory: as a study's, one model at a time.
 """
 
 import functools
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from isodepth.engines import LocalEngine, Task
-from isodepth.errors import ParameterError
+from isodepth.errors import ParameterError, StudyError
 from isodepth.models.names import MODEL_OPTIONS, model_name
 from isodepth.notation import split_arguments, written_options
 from isodepth.pipeline.planned import Missing, StudyPlan
@@ -28,6 +29,9 @@ from isodepth.study.problems import Problems
 from isodepth.study.shape import valid_part
 from isodepth.study.whole import study_from
 
+_RELATIVE = re.compile(r"""(^|[\s"'(,=])\.\.?/""")
+"""A path from the study file's folder, in what a study says."""
+
 
 def study_of_results(
     results: StudyResults,
@@ -39,6 +43,8 @@ def study_of_results(
     keep_activations: bool = False,
 ) -> Study:
     """Return the study that results are of, for mutual k-NN on some of its text sets.
+
+    Its metric and preprocessing stay: what is asked anew is asked of the neighbors it is about.
 
     Parameters
     ----------
@@ -78,8 +84,6 @@ def study_of_results(
         **keys,
         "texts": chosen,
         "measures": ["mutual_knn"],
-        "metric": "cosine",
-        "preprocessing": "none",
         "ks": [k],
         "keep": keep,
     }
@@ -91,7 +95,17 @@ def study_of_results(
     problems = Problems(keys=said, path=None)
     table = valid_part(said, problems)
     study = study_from(table, problems, path=None, folder=folder.absolute(), name=results.name)
-    problems.refuse()
+    is_relative = any(_RELATIVE.search(str(problems.value(place))) for place, _ in problems.found)
+    try:
+        problems.refuse()
+    except StudyError as error:
+        if not is_relative:
+            raise
+        raise StudyError(
+            error.message,
+            hint=f"names that begin with ./ or ../ were looked up in {folder.absolute()}; name the "
+            "folder of the study's file, --study-folder.",
+        ) from error
     return study
 
 

@@ -122,7 +122,14 @@ def similarity_curves(
     progress("drawing subsets of the texts", n_points, n_points, "points")
     order = {rule: place for place, rule in enumerate(RULES)}
     points.sort(key=lambda point: (order[point.rule], point.n_texts, point.k))
-    return SimilarityCurves(pairs=tuple(names), n_texts=whole.n_texts, k=k, points=tuple(points))
+    return SimilarityCurves(
+        pairs=tuple(names),
+        n_texts=whole.n_texts,
+        k=k,
+        points=tuple(points),
+        metric=whole.metric,
+        preprocessing=whole.preprocessing,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,6 +28,7 @@ from isodepth.activations.result import Activations
 from isodepth.axes import LayerActivations, layer_numbers, relative_depths
 from isodepth.errors import ActivationsError, DigestMismatchError, ParameterError
 from isodepth.neighbors import Neighbors
+from isodepth.neighbors.metrics import found_by
 from isodepth.notebook import card, table
 from isodepth.stability.geometry import layer_geometry
 
@@ -82,7 +83,10 @@ class LayerStability:
     unnamed : float64 array (layers,)
         The share of texts that no other names.
     dimension, first_component, anisotropy : float64 arrays (layers,) or None
-        See `LayerGeometry`; None without activations.
+        See `LayerGeometry`; None without activations. Of the activations as they are, before any
+        preprocessing, and by cosine whatever the metric.
+    metric, preprocessing : str
+        How the neighbors were found.
     """
 
     model: str
@@ -99,11 +103,18 @@ class LayerStability:
     dimension: Numbers | None = None
     first_component: Numbers | None = None
     anisotropy: Numbers | None = None
+    metric: str = "cosine"
+    preprocessing: str = "none"
 
     @property
     def n_layers(self) -> int:
         """The number of layers."""
         return len(self.margin)
+
+    @property
+    def has_vector_noise(self) -> bool:
+        """Whether `unresolved` counts noise of vectors: it is told for cosines as they are."""
+        return (self.metric, self.preprocessing) == ("cosine", "none")
 
     @property
     def random_skewness(self) -> float:
@@ -151,6 +162,7 @@ class LayerStability:
                 "layers": str(self.n_layers),
                 "texts": f"{self.n_texts:,}",
                 "k": str(self.k),
+                "neighbors by": found_by(self.metric, self.preprocessing),
                 "noise of a vector, relative": f"{self.noise:.2g}",
             },
             tables_html=[table(rows, header=header)],
@@ -228,6 +240,8 @@ def layer_stability(
         dimension=None if geometry is None else geometry[:, 0],
         first_component=None if geometry is None else geometry[:, 1],
         anisotropy=None if geometry is None else geometry[:, 2],
+        metric=neighbors.metric,
+        preprocessing=neighbors.preprocessing,
     )
 
 

@@ -96,12 +96,18 @@ class SimilarityCurves:
         Texts that were read, and neighbors per text along the curves against n.
     points : tuple of CurvePoint
         By rule, then by number of texts and of neighbors.
+    metric : str or None
+        What near means, where known.
+    preprocessing : str
+        What activations went through.
     """
 
     pairs: tuple[tuple[str, str], ...]
     n_texts: int
     k: int
     points: tuple[CurvePoint, ...]
+    metric: str | None = "cosine"
+    preprocessing: str = "none"
 
     def along(self, rule: str) -> tuple[CurvePoint, ...]:
         """Return the points of one rule, a key of `RULES`."""

@@ -90,11 +90,18 @@ class StudyStability:
         return titles[set_name]
 
     def layers_table(self) -> "pyarrow.Table":
-        """Return one row a layer: texts, capture, pooling, model, n_texts, k, and `QUANTITIES`."""
+        """Return one row a layer: where it belongs, how neighbors were found, and `QUANTITIES`."""
         return _stacked(
             self.sets,
             lambda one: [
-                _with_first(layers.to_table(), model=layers.model, n_texts=layers.n_texts, k=layers.k)
+                _with_first(
+                    layers.to_table(),
+                    model=layers.model,
+                    n_texts=layers.n_texts,
+                    k=layers.k,
+                    metric=layers.metric,
+                    preprocessing=layers.preprocessing,
+                )
                 for layers in one.layers
             ],
         )
