@@ -1,3 +1,6 @@
+from dataclasses import replace
+from itertools import permutations, product
+
 import numpy as np
 import pytest
 
@@ -45,7 +48,59 @@ def rectangular(rng: np.random.Generator) -> AffinityMatrices:
     )
 
 
+@pytest.fixture
+def directed(rng: np.random.Generator) -> AffinityMatrices:
+    return AffinityMatrices(
+        values=rng.uniform(size=(10, 10)),
+        left=NAMES,
+        right=NAMES,
+        left_layers=LAYERS,
+        right_layers=LAYERS,
+        is_symmetric=True,
+        measure="ridge_to_right",
+        k=0,
+        n_texts=1013,
+        metric=None,
+    )
+
+
 # pairs
+
+
+def test_a_measure_that_tells_left_from_right_has_both_orders_of_two_models(
+    directed: AffinityMatrices,
+):
+    assert not directed.is_mirrored
+    names = [(matrix.left, matrix.right) for matrix in directed.pairs()]
+    assert names == list(permutations(NAMES, 2))
+    assert directed.n_pairs == 6
+    for matrix in directed.pairs():
+        np.testing.assert_array_equal(matrix.values, directed[matrix.left, matrix.right].values)
+    assert [*directed.places(with_self=True)] == [*product(range(3), repeat=2)]
+    rows = directed.to_table().to_pylist()
+    assert len(rows) == directed.values.size
+    for row in rows:
+        values = directed[row["left"], row["right"]].values
+        assert row["similarity"] == values[row["left_layer"] - 1, row["right_layer"] - 1]
+
+
+def test_of_a_measure_that_is_not_here_the_values_tell_whether_order_matters(
+    symmetric: AffinityMatrices, directed: AffinityMatrices
+):
+    for one, is_mirrored in ((symmetric, True), (directed, False)):
+        foreign = replace(one, measure="of_another_package")
+        assert foreign.is_mirrored == is_mirrored
+        assert foreign.n_pairs == len([*foreign.pairs()]) == (3 if is_mirrored else 6)
+    noise = np.linspace(0, 1e-8, 100).reshape(10, 10)
+    values = symmetric.values + noise
+    values[0, 1] = values[1, 0] = np.nan
+    assert replace(symmetric, measure="of_another_package", values=values).is_mirrored
+
+
+def test_two_sides_are_never_mirrored(symmetric: AffinityMatrices, rectangular: AffinityMatrices):
+    assert symmetric.is_mirrored
+    assert not rectangular.is_mirrored
+    assert not replace(symmetric, is_symmetric=False).is_mirrored
 
 
 def test_a_pair_is_a_view_with_its_labels_and_facts(symmetric: AffinityMatrices):
@@ -193,6 +248,8 @@ def test_the_table_has_these_columns_of_these_types(symmetric: AffinityMatrices)
         ("right_layer", "int32"),
         ("k", "int32"),
         ("measure", "dictionary<values=string, indices=int32, ordered=0>"),
+        ("metric", "dictionary<values=string, indices=int32, ordered=0>"),
+        ("preprocessing", "dictionary<values=string, indices=int32, ordered=0>"),
         ("similarity", "double"),
     ]
 
@@ -208,6 +265,8 @@ def test_the_table_of_one_set_of_models_holds_each_pair_once_and_self_pairs(
             "right_layer": j + 1,
             "k": 7,
             "measure": "mutual_knn",
+            "metric": "cosine",
+            "preprocessing": "none",
             "similarity": symmetric[left, right].values[i, j],
         }
         for a, left in enumerate(NAMES)
@@ -227,6 +286,21 @@ def test_the_table_of_two_sides_holds_every_cell(rectangular: AffinityMatrices):
     assert len({tuple(row[key] for key in keys) for row in rows}) == 7 * 8
 
 
+def test_what_there_is_not_is_null_in_tables_and_no_attribute(directed: AffinityMatrices):
+    pytest.importorskip("xarray")
+    changed = replace(directed, preprocessing="center + unit_norm")
+    said = {"measure": "ridge_to_right", "preprocessing": "center + unit_norm"}
+    for one in (changed, changed["gemma-2b", "mistral-7b"]):
+        table = one.to_table()
+        for name, value in {**said, "k": None, "metric": None}.items():
+            assert set(table[name].to_pylist()) == {value}
+        assert table.schema.field("k").type == "int32"
+        assert str(table.schema.field("metric").type).startswith("dictionary<values=string")
+        attributes = one.to_xarray().attrs
+        assert attributes.items() >= {**said, "n_texts": 1013}.items()
+        assert not {"k", "metric"} & attributes.keys()
+
+
 def test_the_frame_is_the_table(symmetric: AffinityMatrices):
     pandas = pytest.importorskip("pandas")
     frame = symmetric.to_frame()
@@ -244,7 +318,8 @@ def test_the_labelled_array_can_be_cut_by_model_and_layer(rectangular: AffinityM
     assert array.right_layer.to_numpy().tolist() == [1, 2, 3, 4, 5, 1, 2, 3]
     part = array[array.left_model == "meta-llama-3", array.right_model == "mistral-7b"]
     np.testing.assert_array_equal(part, rectangular["meta-llama-3", "mistral-7b"].values)
-    assert array.attrs == {"measure": "mutual_knn", "k": 7, "n_texts": 1013}
+    facts = {"measure": "mutual_knn", "metric": "cosine", "preprocessing": "none", "n_texts": 1013}
+    assert array.attrs == {**facts, "k": 7}
     array[:] = 0
     assert rectangular.values.max() > 0
 

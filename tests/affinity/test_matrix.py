@@ -226,6 +226,10 @@ def test_the_table_has_one_row_per_pair_of_layers(left: Neighbors, right: Neighb
         "right_layer",
         "left_depth",
         "right_depth",
+        "k",
+        "measure",
+        "metric",
+        "preprocessing",
         "similarity",
     ]
     rows = table.to_pylist()
@@ -233,6 +237,8 @@ def test_the_table_has_one_row_per_pair_of_layers(left: Neighbors, right: Neighb
     for row in rows:
         i, j = row["left_layer"], row["right_layer"]
         assert row["similarity"] == matrix.values[i - 1, j - 1]
+        said = ("k", "measure", "metric", "preprocessing")
+        assert [row[name] for name in said] == [K, "mutual_knn", "cosine", "none"]
         assert row["left_depth"] == i / LEFT_LAYERS
         assert row["right_depth"] == j / RIGHT_LAYERS
     assert {(row["left_layer"], row["right_layer"]) for row in rows} == {
@@ -264,6 +270,8 @@ def test_the_labelled_array_counts_layers_from_one(left: Neighbors, right: Neigh
         "right": "right-model",
         "measure": "mutual_knn",
         "k": K,
+        "metric": "cosine",
+        "preprocessing": "none",
         "n_texts": TEXTS,
     }
     array[:] = 0

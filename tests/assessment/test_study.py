@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.compute
 import pyarrow.parquet
 import pytest
 
@@ -73,6 +74,25 @@ def test_tables_have_the_same_columns_and_types_with_neighbors_and_without(
     assert table.column_names[:5] == ["texts", "measure", "k", "capture", "pooling"]
     assert set(table["k"].to_pylist()) == {3, K}
     assert pyarrow.concat_tables([table, bare]).num_rows == 2 * len(table)
+
+
+def test_tables_say_how_layers_were_read(zoo: list[Neighbors], quick: AssessmentOptions) -> None:
+    facts = {"metric": None, "preprocessing": "center"}
+    plain = all_affinities(zoo, k=K)
+    ridge = replace(plain, measure="ridge_to_right", k=0, **facts)
+    kinds = {MatrixKind(one.measure, one.k): one for one in (plain, ridge)}
+    sets = tuple(assess_text_set("news", kind, one, options=quick) for kind, one in kinds.items())
+    assessed = StudyAssessment(name="small", sets=sets, options=quick)
+    for name in TABLES:
+        table = assessed.table(name)
+        columns = ("measure", "k", "metric", "preprocessing")
+        assert {tuple(row[column] for column in columns) for row in table.to_pylist()} == {
+            ("mutual_knn", K, "cosine", "none"),
+            ("ridge_to_right", None, None, "center"),
+        }
+        assert len(set(table.column_names)) == len(table.column_names)
+    pairs = assessed.table("pairs").filter(pyarrow.compute.field("measure") == "ridge_to_right")
+    assert len(pairs) == 6
 
 
 def test_pairs_have_a_row_each_with_verdict_and_the_papers_contrast(assessed: StudyAssessment) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -204,6 +205,49 @@ def test_the_mean_square_is_that_of_the_pairs(assessed: TextSetAssessment) -> No
     assert assessed.mean_square is not None
     expected = mean_on_unit_square([pair.matrix.values for pair in assessed.pairs])
     np.testing.assert_array_equal(assessed.mean_square.values, expected.values)
+
+
+# measures that tell left from right
+
+
+@pytest.fixture(scope="module")
+def directed(matrices: AffinityMatrices) -> AffinityMatrices:
+    noise = np.random.default_rng(3).uniform(0, 0.1, size=matrices.values.shape)
+    facts = {"measure": "ridge_to_right", "k": 0, "metric": None}
+    return replace(matrices, values=matrices.values + noise, **facts)
+
+
+def test_a_directed_measure_is_assessed_in_both_orders(
+    directed: AffinityMatrices, quick: AssessmentOptions
+) -> None:
+    kind = MatrixKind("ridge_to_right", 0)
+    found = assess_text_set("news", kind, directed, options=quick)
+    assert len(found.pairs) == directed.n_pairs == 12
+    by_labels = {(pair.matrix.left, pair.matrix.right): pair for pair in found.pairs}
+    assert set(by_labels) == set(permutations(LAYERS, 2))
+    for labels, pair in by_labels.items():
+        np.testing.assert_array_equal(pair.matrix.values, directed[labels].values)
+    one, other = (by_labels[labels].profile["on_minus_off"].value for labels in list(by_labels)[:2])
+    assert one != other
+    # of two models the mean of both orders; pairs are told over as models
+    zoo = found.zoo["on_minus_off"]
+    mean = np.mean([pair.profile["on_minus_off"].value for pair in found.pairs])
+    assert zoo.mean.value == pytest.approx(mean)
+    assert zoo.n_pairs == 6
+    p_values = np.array([pair.tests["student"].p_value for pair in found.pairs])
+    np.testing.assert_allclose(found.adjusted["student", "bonferroni"], np.minimum(12 * p_values, 1))
+
+
+@pytest.mark.parametrize("is_parallel", [False, True])
+def test_the_mean_square_of_a_directed_measure_keeps_left_and_right_apart(
+    is_parallel: bool, directed: AffinityMatrices, quick: AssessmentOptions
+) -> None:
+    given = replace(directed, is_symmetric=not is_parallel)
+    square = assess_text_set("x", MatrixKind("ridge_to_right", 0), given, options=quick).mean_square
+    assert square is not None
+    expected = mean_on_unit_square([one.values for one in given.pairs()], both_orders=False)
+    np.testing.assert_array_equal(square.values, expected.values)
+    assert (square.both_orders, square.n_matrices) == (False, 16 if is_parallel else 12)
 
 
 # left and right models on parallel texts

@@ -302,6 +302,24 @@ def test_several_kinds_have_folders_of_their_own(
     assert not any("squared" in name for name in of_chance)
 
 
+def test_a_directed_measure_has_figures_of_either_order(planted_matrices: AffinityMatrices) -> None:
+    shape = planted_matrices.values.shape
+    values = planted_matrices.values + np.random.default_rng(3).uniform(0, 0.1, size=shape)
+    directed = replace(planted_matrices, values=values, measure="ridge_to_right", k=0, metric=None)
+    sets = (alone("noise", planted_matrices), alone("noise", directed))
+    atlas = atlas_of(*sets, pairs=[(RIGHT, LEFT)])
+    matrices = [one for one in atlas if one.name.endswith("/matrix")]
+    both = [(LEFT, RIGHT), (RIGHT, LEFT)]
+    assert {one.name for one in matrices} == {
+        f"noise/mutual_knn-k5/{pair_stem(LEFT, RIGHT)}/matrix",
+        *(f"noise/ridge_to_right-k0/{pair_stem(*pair)}/matrix" for pair in both),
+    }
+    for pair in both:
+        figure = drawn(atlas, f"noise/ridge_to_right-k0/{pair_stem(*pair)}/matrix")
+        image = figure.axes[0].images[0].get_array()
+        np.testing.assert_array_equal(image, directed[pair].values)
+
+
 def test_orders_of_two_models_that_differ_between_text_sets_are_one_pair(
     planted_matrices: AffinityMatrices,
 ) -> None:

@@ -195,6 +195,23 @@ def test_of_parallel_texts_a_model_is_paired_with_itself_and_sides_are_named(rng
     np.testing.assert_allclose(back.get_ydata(), (values.argmax(axis=0) + 0.5) / 3)
 
 
+def test_a_directed_measure_has_both_ways_of_both_matrices_of_two_models(rng: np.random.Generator):
+    values = rng.uniform(size=(10, 10))
+    facts = {"measure": "ridge_to_right", "k": 0, "metric": None}
+    directed = replace(of_models(values, ("a", "b", "c"), LAYERS), **facts)
+    figure = match_depth_figure(directed, highlight=[("b", "a")])
+    assert len(lines(figure)) == 12
+    forth = line_called(figure, "from left b to right a")
+    back = line_called(figure, "from right a to left b")
+    found = directed["b", "a"].values
+    np.testing.assert_allclose(forth.get_ydata(), (found.argmax(axis=1) + 0.5) / LAYERS[0])
+    np.testing.assert_allclose(back.get_ydata(), (found.argmax(axis=0) + 0.5) / LAYERS[1])
+    said = figure.get_supxlabel().replace("\n", " ")
+    assert said.startswith("From left to right and back, 6 ordered pairs of 3 models; ")
+    with pytest.raises(ParameterError, match="highlight: a with itself is no pair"):
+        match_depth_figure(directed, highlight=[("a", "a")])
+
+
 @pytest.mark.parametrize("draw", FIGURES)
 def test_what_was_measured_is_said(some: AffinityMatrices, draw):
     assert draw(some).get_supxlabel().replace("\n", " ") == (

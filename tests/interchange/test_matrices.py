@@ -3,6 +3,7 @@
 import csv
 import io
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -291,6 +292,9 @@ def test_kinds_of_one_text_set_come_together_and_others_stay_apart(tmp_path: Pat
 
 # tables
 
+SAID = ("left", "right", "left_layers", "right_layers", "is_symmetric", "measure", "k", "n_texts")
+SAID += ("metric", "preprocessing")
+
 
 @pytest.mark.parametrize("ending", [".csv", ".parquet"])
 def test_what_goes_out_as_a_table_comes_back_exactly(tmp_path: Path, ending: str) -> None:
@@ -305,8 +309,66 @@ def test_what_goes_out_as_a_table_comes_back_exactly(tmp_path: Path, ending: str
     for one in found:
         expected = SMALL[one.texts].matrices[one.kind]
         np.testing.assert_array_equal(one.matrices.values, expected.values)
-        for what in ("left", "right", "left_layers", "right_layers", "is_symmetric", "k", "n_texts"):
+        for what in SAID:
             assert getattr(one.matrices, what) == getattr(expected, what), what
+
+
+def by_ridge(one: AffinityMatrices) -> AffinityMatrices:
+    """Return matrices of the same readers by a measure that tells left from right and takes no k."""
+    values = np.random.default_rng(11).random(one.values.shape)
+    facts = {"measure": "ridge_to_right", "k": 0, "metric": None, "preprocessing": "center"}
+    return replace(one, values=values, **facts)
+
+
+@pytest.mark.parametrize("ending", [".csv", ".parquet"])
+def test_directed_measures_come_back_from_tables_in_both_directions(
+    tmp_path: Path, ending: str
+) -> None:
+    parallel = matrices(("en", "both"), (2, 3), right=("en", "both"), right_layers=(2, 3))
+    study = results(
+        news=[by_ridge(matrices())],
+        both=[by_ridge(matrices()), matrices()],
+        parallel=[by_ridge(parallel), parallel],
+    )
+    write = write_csv if ending == ".csv" else write_parquet
+    found = read_similarity_table(write(study, tmp_path / f"table{ending}"))
+    assert [(one.texts, one.kind.measure) for one in found] == [
+        (name, kind.measure) for name, one in study.sets.items() for kind in one.matrices
+    ]
+    for one in found:
+        expected = study[one.texts].matrices[one.kind]
+        np.testing.assert_array_equal(one.matrices.values, expected.values)
+        for what in SAID:
+            assert getattr(one.matrices, what) == getattr(expected, what), (one.texts, what)
+
+
+def test_one_direction_of_a_directed_measure_is_not_enough(tmp_path: Path) -> None:
+    path = tmp_path / "half.parquet"
+    table = replace(matrices(), measure="svcca").to_table().to_pylist()
+    for row in table:
+        row |= {"measure": "ridge_to_right", "k": 0, "n_texts": N_TEXTS}
+    pyarrow.parquet.write_table(pa.Table.from_pylist(table), path)
+    with pytest.raises(ParameterError, match="are missing: other layer 1 x one layer 1"):
+        read_similarity_table(path)
+
+
+def test_tables_of_earlier_versions_say_no_metric_and_have_0_for_no_k(tmp_path: Path) -> None:
+    one = replace(matrices(), measure="cka", k=0, metric=None)
+    table = one.to_table().drop_columns(["metric", "preprocessing"])
+    place = table.column_names.index("k")
+    table = table.set_column(place, "k", table["k"].fill_null(0))
+    for name, columns in (("earlier", table), ("without", table.drop_columns("k"))):
+        path = tmp_path / f"{name}.parquet"
+        pyarrow.parquet.write_table(columns, path)
+        (found,) = read_similarity_table(path, n_texts=N_TEXTS)
+        np.testing.assert_array_equal(found.matrices.values, one.values)
+        assert (found.kind.k, found.matrices.metric, found.matrices.preprocessing) == (0, None, "none")
+
+
+def test_a_measure_that_takes_k_needs_one(tmp_path: Path) -> None:
+    path = edited(tmp_path, lambda columns: columns.update(k=[None] * len(columns["k"])))
+    with pytest.raises(ParameterError, match="expected 1 <= k < n_texts; got k = 0, n_texts = "):
+        read_similarity_table(path)
 
 
 @settings(max_examples=50, deadline=None)
@@ -332,11 +394,13 @@ def test_the_csv_has_one_row_a_layer_pair(tmp_path: Path) -> None:
     path = write_csv(SMALL, tmp_path / "a.csv", texts=["pair"])
     lines = path.read_text().splitlines()
     assert lines[0] == (
-        "texts,left,right,left_layer,right_layer,k,measure,capture,pooling,n_texts,similarity"
+        "texts,left,right,left_layer,right_layer,k,measure,metric,preprocessing,capture,pooling,"
+        "n_texts,similarity"
     )
     assert len(lines) == 1 + 3 * 4
     value = SMALL["pair"].matrices[MatrixKind("mutual_knn", 7)].values[1, 0]
-    assert f'"pair","en","both",2,1,7,"mutual_knn","block","last",41,{float(value)!r}' in lines
+    said = '"mutual_knn","cosine","none","block","last",41'
+    assert f'"pair","en","both",2,1,7,{said},{float(value)!r}' in lines
     with pytest.raises(UnknownNameError, match="has no results on 'nws'"):
         write_csv(SMALL, tmp_path / "b.csv", texts=["nws"])
     assert not (tmp_path / "b.csv").exists()
@@ -452,6 +516,20 @@ def test_the_netcdf_file_opens_with_xarray_alone_and_is_selected_by_model(tmp_pa
     assert found["news"].attrs["n_texts"] == N_TEXTS
     assert found["news"].attrs["texts"] == "news"
     assert found.attrs["title"] == "small"
+
+
+def test_the_attributes_say_how_layers_were_read() -> None:
+    ridge = by_ridge(matrices())
+    plain = replace(ridge, preprocessing="none")
+    found = results_dataset(results(one=[matrices(), plain], mixed=[matrices(), ridge], bare=[ridge]))
+    said = {name: (one.attrs.get("metric"), one.attrs["preprocessing"]) for name, one in found.items()}
+    mixed = (
+        "mutual_knn, k = 7, capture block, pooling last: none; "
+        "ridge_to_right, capture block, pooling last: center"
+    )
+    assert said == {"one": ("cosine", "none"), "mixed": ("cosine", mixed), "bare": (None, "center")}
+    chosen = found["mixed"].sel(measure="ridge_to_right", k=0, capture="block", pooling="last")
+    np.testing.assert_array_equal(chosen.values, ridge.values)
 
 
 def test_depths_stand_beside_the_layers() -> None:

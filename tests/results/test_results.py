@@ -278,6 +278,8 @@ def test_the_table_holds_every_layer_pair_of_every_kind_once(written: Path) -> N
             "right_layer",
             "k",
             "measure",
+            "metric",
+            "preprocessing",
             "similarity",
             "capture",
             "pooling",
@@ -292,6 +294,31 @@ def test_the_table_holds_every_layer_pair_of_every_kind_once(written: Path) -> N
             assert row["similarity"] == one.values[row["left_layer"] - 1, row["right_layer"] - 1]
             seen.add((*kind, row["left"], row["right"], row["left_layer"], row["right_layer"]))
         assert len(seen) == len(rows)
+
+
+def test_a_measure_that_tells_left_from_right_keeps_both_directions(tmp_path: Path) -> None:
+    kinds = (MatrixKind("ridge_to_right", 0), KINDS[0])
+    found = {kind: matrices(kind) for kind in kinds}
+    values = np.random.default_rng(5).random((sum(LAYERS), sum(LAYERS)))
+    found[kinds[0]] = replace(found[kinds[0]], values=values, metric=None, preprocessing="center")
+    results = TextSetResults(name="news", matrices=found)
+    StudyResults(name="mine", sets={"news": results}, manifest={"name": "mine"}).write(tmp_path)
+    assert_equal(load_results(tmp_path)["news"], results)
+    (path,) = tmp_path.glob("*.parquet")
+    rows = pyarrow.parquet.read_table(path).to_pylist()
+    directed = [row for row in rows if row["measure"] == "ridge_to_right"]
+    assert len(directed) == values.size
+    for row in directed:
+        one = found[kinds[0]][row["left"], row["right"]]
+        assert row["similarity"] == one.values[row["left_layer"] - 1, row["right_layer"] - 1]
+        assert (row["k"], row["metric"], row["preprocessing"]) == (None, None, "center")
+    assert len(rows) - len(directed) == 4 + 6 + 10 + 9 + 15 + 25
+    (others,) = {
+        (row["k"], row["metric"], row["preprocessing"])
+        for row in rows
+        if row["measure"] == "mutual_knn"
+    }
+    assert others == (3, "cosine", "none")
 
 
 def test_equal_results_are_equal_bytes_and_name_the_sums_of_their_files(

@@ -1,4 +1,5 @@
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -65,6 +66,20 @@ def test_a_distance_is_one_minus_the_calibrated_similarity_along_the_corresponde
         on = values[generalized_diagonal(*values.shape)].mean()
         assert found["diagonal"][i, j] == pytest.approx(1 - (on - 0.25) / 0.75)
         assert found["path"][i, j] <= found["proportional"][i, j]
+
+
+@pytest.mark.parametrize("by", sorted(PATHS))
+def test_of_a_directed_measure_the_distance_is_the_mean_of_both_orders(by: str):
+    values = np.random.default_rng(3).uniform(size=(12, 12))
+    directed = replace(matrices_of(values, (7, 5)), values=values, measure="ridge_to_right", k=0)
+    found = model_distances(directed, by=by, chance=0.25).values
+    upper = np.triu(np.ones((12, 12), dtype=bool))
+    forth, back = (
+        model_distances(matrices_of(np.where(upper, one, one.T), (7, 5)), by=by, chance=0.25).values
+        for one in (values, values.T)
+    )
+    np.testing.assert_allclose(found, (forth + back) / 2, rtol=1e-12)
+    assert forth[0, 1] != back[0, 1]
 
 
 @pytest.mark.parametrize("by", sorted(PATHS))

@@ -18,8 +18,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from isodepth.affinity.matrix import AffinityMatrix, frame_of
-from isodepth.affinity.measures import chance_level, measured_by
+from isodepth.affinity.matrix import (
+    AffinityMatrix,
+    frame_of,
+    reading_attributes,
+    reading_columns,
+)
+from isodepth.affinity.measures import chance_level, measure_here, measured_by
 from isodepth.axes import AffinityValues, layer_numbers, shape_text
 from isodepth.errors import ParameterError, UnknownNameError, counted, nearest_names, require
 
@@ -27,6 +32,9 @@ if TYPE_CHECKING:
     import pandas
     import pyarrow
     import xarray
+
+ROUNDING = 1e-6
+"""By how much a matrix may differ from its transpose and still be called the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -42,7 +50,7 @@ class AffinityMatrices:
     left_layers, right_layers : tuple of int
         How many layers each has.
     is_symmetric : bool
-        Whether left and right are the same models on the same texts, so that a pair stands twice.
+        Whether left and right are the same models on the same texts, so that two models stand twice.
     measure : str
         A key of `MEASURES`, or the name of a package's measure.
     k : int
@@ -115,23 +123,49 @@ class AffinityMatrices:
         return measured_by(self.measure, self.k, self.metric, self.preprocessing)
 
     @property
+    def is_mirrored(self) -> bool:
+        """Whether the matrix of (b, a) says nothing that that of (a, b) does not: it is its transpose.
+
+        So it is where left and right are the same models on the same texts, unless the measure tells
+        left from right. Of a measure that is not here, the values tell.
+        """
+        if not self.is_symmetric:
+            return False
+        measure = measure_here(self.measure)
+        if measure is not None:
+            return measure.is_symmetric
+        return np.allclose(self.values, self.values.T, rtol=ROUNDING, atol=ROUNDING, equal_nan=True)
+
+    @property
     def n_pairs(self) -> int:
-        """The number of `pairs`: of different models, each once, or of left with right ones."""
-        if self.is_symmetric:
-            return len(self.left) * (len(self.left) - 1) // 2
-        return len(self.left) * len(self.right)
+        """The number of `pairs`."""
+        if not self.is_symmetric:
+            return len(self.left) * len(self.right)
+        n_ordered = len(self.left) * (len(self.left) - 1)
+        return n_ordered // 2 if self.is_mirrored else n_ordered
 
     def pairs(self, *, with_self: bool = False) -> Iterator[AffinityMatrix]:
         """Yield the matrix of each pair, in the order of the labels.
 
+        Where left and right are the same models, these are the pairs of different ones: each once, the
+        model that comes first on the left; or in both orders if the measure tells left from right. Else
+        every left model is paired with every right one.
+
         Parameters
         ----------
         with_self : bool
-            Where left and right are the same: also each model with itself. Where they are not, every
-            left model is paired with every right one anyway.
+            Where left and right are the same: also each model with itself.
         """
-        for i, j in self._cells(with_self=with_self):
+        for i, j in self.places(with_self=with_self):
             yield self._matrix(i, j)
+
+    def places(self, *, with_self: bool = False) -> Iterator[tuple[int, int]]:
+        """Yield the `pairs` as places of the left and the right label."""
+        is_mirrored = self.is_mirrored
+        for i in range(len(self.left)):
+            for j in range(i if is_mirrored else 0, len(self.right)):
+                if i != j or with_self or not self.is_symmetric:
+                    yield i, j
 
     def __getitem__(self, labels: tuple[str, str]) -> AffinityMatrix:
         """Return the matrix of a left and a right model; its values are a view.
@@ -207,23 +241,21 @@ class AffinityMatrices:
         return matrices_html(self)
 
     def to_table(self) -> "pyarrow.Table":
-        """Return one row per layer pair: labels, layers, k, measure, similarity.
+        """Return one row per layer pair: labels, layers, k, measure, metric, preprocessing, similarity.
 
-        Where left and right are the same models, each pair stands once, the model that comes first in
-        the order of the labels on the left, and so does each model with itself. Labels and measure are
-        dictionary-encoded; layers and k are int32.
+        They are those of `pairs`, with each model with itself. Labels are dictionary-encoded, layers
+        int32; of the others see `reading_columns`.
         """
         import pyarrow
 
-        cells = list(self._cells(with_self=True))
+        cells = list(self.places(with_self=True))
         matrices = [self._matrix(i, j).values for i, j in cells]
         sizes = [values.size for values in matrices]
         codes = {
             "left": np.repeat(np.array([i for i, _ in cells], dtype=np.int32), sizes),
             "right": np.repeat(np.array([j for _, j in cells], dtype=np.int32), sizes),
-            "measure": np.zeros(sum(sizes), dtype=np.int32),
         }
-        labels = {"left": self.left, "right": self.right, "measure": (self.measure,)}
+        labels = {"left": self.left, "right": self.right}
         encoded = {
             name: pyarrow.DictionaryArray.from_arrays(codes[name], pyarrow.array(labels[name]))
             for name in codes
@@ -235,8 +267,13 @@ class AffinityMatrices:
                 "right": encoded["right"],
                 "left_layer": np.concatenate([numbers[0].reshape(-1) for numbers in layers]),
                 "right_layer": np.concatenate([numbers[1].reshape(-1) for numbers in layers]),
-                "k": np.full(sum(sizes), self.k, dtype=np.int32),
-                "measure": encoded["measure"],
+                **reading_columns(
+                    sum(sizes),
+                    measure=self.measure,
+                    k=self.k,
+                    metric=self.metric,
+                    preprocessing=self.preprocessing,
+                ),
                 "similarity": np.concatenate([values.reshape(-1) for values in matrices]),
             }
         )
@@ -255,7 +292,8 @@ class AffinityMatrices:
         """Return the values with coordinates (pip install 'isodepth[xarray]').
 
         Dimensions are left and right; along each stand the model's name and the layer's number, as
-        ``left_model`` and ``left_layer``, ``right_model`` and ``right_layer``.
+        ``left_model`` and ``left_layer``, ``right_model`` and ``right_layer``. Attributes are those of
+        `reading_attributes`.
 
         Raises
         ------
@@ -278,15 +316,14 @@ class AffinityMatrices:
             dims=("left", "right"),
             coords=coordinates,
             name="similarity",
-            attrs={"measure": self.measure, "k": self.k, "n_texts": self.n_texts},
+            attrs=reading_attributes(
+                measure=self.measure,
+                k=self.k,
+                metric=self.metric,
+                preprocessing=self.preprocessing,
+                n_texts=self.n_texts,
+            ),
         )
-
-    def _cells(self, *, with_self: bool) -> Iterator[tuple[int, int]]:
-        """Yield the pairs as places of the left and the right label."""
-        for i in range(len(self.left)):
-            first = (i if with_self else i + 1) if self.is_symmetric else 0
-            for j in range(first, len(self.right)):
-                yield i, j
 
     def _matrix(self, i: int, j: int) -> AffinityMatrix:
         rows, columns = _places(self.left_layers, i), _places(self.right_layers, j)

@@ -96,7 +96,10 @@ class AffinityMatrix:
         return matrix_html(self)
 
     def to_table(self) -> "pyarrow.Table":
-        """Return one row per layer pair: layers, relative depths, similarity."""
+        """Return one row per layer pair: layers, relative depths, how they were read, similarity.
+
+        The columns of `reading_columns` are the same in all rows.
+        """
         import pyarrow
 
         n_left, n_right = self.values.shape
@@ -108,6 +111,13 @@ class AffinityMatrix:
                 "right_layer": right,
                 "left_depth": relative_depths(n_left)[left - 1],
                 "right_depth": relative_depths(n_right)[right - 1],
+                **reading_columns(
+                    self.values.size,
+                    measure=self.measure,
+                    k=self.k,
+                    metric=self.metric,
+                    preprocessing=self.preprocessing,
+                ),
                 "similarity": self.values.reshape(-1),
             }
         )
@@ -124,6 +134,8 @@ class AffinityMatrix:
 
     def to_xarray(self) -> "xarray.DataArray":
         """Return the values with layer coordinates (pip install 'isodepth[xarray]').
+
+        Attributes are the models' names and those of `reading_attributes`.
 
         Raises
         ------
@@ -145,9 +157,13 @@ class AffinityMatrix:
             attrs={
                 "left": self.left,
                 "right": self.right,
-                "measure": self.measure,
-                "k": self.k,
-                "n_texts": self.n_texts,
+                **reading_attributes(
+                    measure=self.measure,
+                    k=self.k,
+                    metric=self.metric,
+                    preprocessing=self.preprocessing,
+                    n_texts=self.n_texts,
+                ),
             },
         )
 
@@ -255,6 +271,42 @@ def affinity_matrix(
         texts_digest=one.texts_digest or other.texts_digest if pairing is None else pairing.left,
         right_texts_digest=None if pairing is None else pairing.right,
     )
+
+
+def reading_columns(
+    n_rows: int, *, measure: str, k: int, metric: str | None, preprocessing: str
+) -> "dict[str, pyarrow.Array]":
+    """Return the columns that say how layers were read and compared, the same in all rows.
+
+    They are k (int32; null where the measure takes none), measure, metric (null where it is not known,
+    or the measure reads no neighbors) and preprocessing, dictionary-encoded but for k.
+    """
+    import pyarrow
+
+    words = {"measure": measure, "metric": metric, "preprocessing": preprocessing}
+    columns = {"k": pyarrow.array([k or None], pyarrow.int32())}
+    for name, word in words.items():
+        columns[name] = pyarrow.array([word], pyarrow.string()).dictionary_encode()
+    return {name: column.take(np.zeros(n_rows, dtype=np.int32)) for name, column in columns.items()}
+
+
+def reading_attributes(
+    *, measure: str, k: int, metric: str | None, preprocessing: str, n_texts: int
+) -> dict[str, str | int]:
+    """Return the attributes that say how layers were read and compared.
+
+    They are measure, k, metric, preprocessing and n_texts; k and metric only where a table has them.
+    """
+    known: dict[str, str | int] = {
+        "measure": measure,
+        "preprocessing": preprocessing,
+        "n_texts": n_texts,
+    }
+    if k:
+        known["k"] = k
+    if metric is not None:
+        known["metric"] = metric
+    return known
 
 
 def frame_of(table: "pyarrow.Table") -> "pandas.DataFrame":

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 FORMAT = "isodepth assessment"
 FORMAT_VERSION = 1
-WORDS = {"texts", "measure", "capture", "pooling", "left", "right"}
+WORDS = {"texts", "measure", "capture", "pooling", "metric", "preprocessing", "left", "right"}
 WORDS |= {"verdict", "basis", "statistic", "method", "resampled"}
 COUNTS = {"k", "n", "n_texts", "n_permutations", "n_layer_pairs", "n_layer_pairs_beyond_chance"}
 ROWS_OF_MAPS = ("left_to_right", "right_to_left", "path", "one_to_one", "coupling")
@@ -117,9 +117,8 @@ class StudyAssessment:
     def _each(self) -> Iterator[tuple[TextSetAssessment, int, PairAssessment, dict[str, Any]]]:
         """Yield every pair of models, with its place and the columns that say what it is of."""
         for one in self.sets:
-            kind = {"texts": one.name, **one.kind._asdict()}
             for place, pair in enumerate(one.pairs):
-                yield one, place, pair, {**kind, "left": pair.matrix.left, "right": pair.matrix.right}
+                yield one, place, pair, _names(one, pair.matrix.left, pair.matrix.right)
 
     def _pairs(self) -> Iterator[dict[str, Any]]:
         for one, place, pair, names in self._each():
@@ -139,7 +138,7 @@ class StudyAssessment:
     def _estimates(self) -> Iterator[dict[str, Any]]:
         for one in self.sets:
             for part, test in one.zoo.items():
-                names = {"texts": one.name, **one.kind._asdict(), "left": None, "right": None}
+                names = _names(one, None, None)
                 row = {**names, "statistic": f"mean over pairs of {part}", **asdict(test.mean)}
                 yield {**row, "p_value": test.p_value}
         for _, _, pair, names in self._each():
@@ -159,6 +158,7 @@ class StudyAssessment:
 
         for _, _, pair, names in self._each():
             table = pair.matrix.to_table()
+            table = table.drop_columns([name for name in table.column_names if name in names])
             chance = pair.matrix.chance
             cells: dict[str, np.ndarray | None] = {
                 "chance": None if chance is None else np.full(len(table), chance)
@@ -183,6 +183,13 @@ class StudyAssessment:
         for _, _, pair, names in self._each():
             kept = {name: value for name, value in names.items() if name not in ("left", "right")}
             yield _with_names(pair.depth_map.to_table(), kept)
+
+
+def _names(one: TextSetAssessment, left: str | None, right: str | None) -> dict[str, Any]:
+    """Return the columns that say what a row is of; k is null where the measure takes none."""
+    read = {"metric": one.matrices.metric, "preprocessing": one.matrices.preprocessing}
+    kind = one.kind._asdict() | {"k": one.kind.k or None}
+    return {"texts": one.name, **kind, **read, "left": left, "right": right}
 
 
 def _with_names(table: "pyarrow.Table", names: dict[str, Any]) -> "pyarrow.Table":

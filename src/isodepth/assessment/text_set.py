@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from isodepth.affinity import AffinityMatrices
-from isodepth.affinity.measures import CHANCE_KNOWN
+from isodepth.affinity.measures import CHANCE_KNOWN, measure_here
 from isodepth.assessment.options import AssessmentOptions
 from isodepth.assessment.pair import (
     PairAssessment,
@@ -213,11 +213,20 @@ def assess_text_set(
         pairs=tuple(pairs),
         adjusted=_adjusted(pairs),
         zoo=zoo,
-        mean_square=mean_on_unit_square([pair.matrix.values for pair in pairs]) if pairs else None,
+        mean_square=_mean_square(matrices, pairs) if pairs else None,
         distances=distances,
         tree=None if distances is None else cluster_models(distances, resampled=spread),
         notes=tuple(said),
     )
+
+
+def _mean_square(matrices: AffinityMatrices, pairs: Sequence[PairAssessment]) -> UnitSquareMean:
+    """Return the mean matrix; models are exchanged unless the measure tells left from right."""
+    measure = measure_here(matrices.measure)
+    is_directed = measure is not None and not measure.is_symmetric
+    if matrices.is_symmetric:
+        is_directed = not matrices.is_mirrored
+    return mean_on_unit_square([pair.matrix.values for pair in pairs], both_orders=not is_directed)
 
 
 def _pairing(matrices: AffinityMatrices) -> Pairing | None:
@@ -287,7 +296,8 @@ def _zoo(
         for pair in pairs:
             if part in pair.profile:
                 i, j = places[pair.matrix.left], places[pair.matrix.right]
-                for cell in ((i, j), (j, i)):  # of parallel texts, a pair is there in both orders
+                # of parallel texts and of directed measures, a pair is there in both orders
+                for cell in ((i, j), (j, i)):
                     sums[cell] += pair.profile[part].value
                     counts[cell] += 1
         np.fill_diagonal(counts, 0)

@@ -79,7 +79,7 @@ def study_atlas(
         for pair in _those(one, chosen):
             atlas.extend(pair_atlas(one, pair, folder, results[one.name], found))
     unordered: dict[frozenset[str], tuple[str, str]] = {}
-    for labels in chosen:  # parallel texts have both orders of two models; here one is enough
+    for labels in chosen:  # where both orders of two models are there, one is enough here
         unordered.setdefault(frozenset(labels), labels)
     for left, right in unordered.values():
         atlas.extend(_across_sets(assessed, left, right, kinds))
@@ -253,7 +253,7 @@ def _across_sets(
 
 def _those(one: TextSetAssessment, wanted: Sequence[tuple[str, str]]) -> list[PairAssessment]:
     """Return the wanted pairs of a text set, in either order where order does not matter there."""
-    either = [pair[::-1] for pair in wanted] if one.matrices.is_symmetric else []
+    either = [pair[::-1] for pair in wanted] if one.matrices.is_mirrored else []
     return [pair for pair in one.pairs if (pair.matrix.left, pair.matrix.right) in (*wanted, *either)]
 
 

@@ -72,7 +72,7 @@ def match_depth_figure(
     matrices : AffinityMatrices
         At least one pair of models.
     highlight : sequence of (str, str), optional
-        Pairs by their labels, at most six, left before right where these differ: drawn in color, from
+        Pairs by their labels, at most six, left before right where order matters: drawn in color, from
         the first to the second in full, back dashed.
 
     Returns
@@ -204,7 +204,7 @@ def _chosen(
     for (one, other), color in zip(highlight, HIGHLIGHTS, strict=False):
         for from_left, dashes in ((True, "-"), (False, "--")):
             ends = (one, other) if from_left else (other, one)
-            if matrices.is_symmetric:  # which of two models is left is the order of the labels
+            if matrices.is_mirrored:  # which of two models is left is the order of the labels
                 name = f"from {ends[0]} to {ends[1]}"
                 styles[*ends, not from_left] = (color, dashes, name)
             else:
@@ -289,8 +289,11 @@ def _finish(
     ]
     legend_beside(axes, handles, labels, LEGEND_WIDTH, spacing=0.7)
     models = len({*matrices.left, *matrices.right})
-    pairs = f"{counted(len(lines), 'ordered pair')} of {counted(models, 'model')}"
-    notes = [f"{pairs}; {stated(matrices)}."]
+    if matrices.is_symmetric and not matrices.is_mirrored:  # of two models there are two matrices
+        drawn = f"From left to right and back, {counted(matrices.n_pairs, 'ordered pair')}"
+    else:
+        drawn = counted(len(lines), "ordered pair")
+    notes = [f"{drawn} of {counted(models, 'model')}; {stated(matrices)}."]
     if len(lines) >= FEWEST_FOR_BANDS:
         notes.append(
             "Bands: the spread of the lines over pairs, which share models; no error of the median."

@@ -9,8 +9,9 @@ all layers of all readers, one after the other; the coordinates left_model, left
 ... )
 >>> found["web-text"].sel(k=10, left="gemma-2-9b", right="llama-3.1-8b").squeeze()  # doctest: +SKIP
 
-What was not computed for a text set is NaN. Names of variables cannot hold a slash: it becomes "_", and
-the attribute `texts` has the name.
+What was not computed for a text set is NaN; k is 0 of measures that take none. The attributes `metric`
+and `preprocessing` say how layers were read, of every kind of matrix where that differs. Names of
+variables cannot hold a slash: it becomes "_", and the attribute `texts` has the name.
 
 Memory: everything at once, 8 bytes a layer pair, text set and kind.
 """
@@ -166,5 +167,15 @@ def _attributes(one: TextSetResults) -> dict[str, Any]:
         "texts_digest": first.texts_digest,
         "right_texts_digest": first.right_texts_digest,
         "is_symmetric": int(first.is_symmetric),
+        "metric": _said(one, "metric"),
+        "preprocessing": _said(one, "preprocessing"),
     }
     return {name: value for name, value in known.items() if value is not None}
+
+
+def _said(one: TextSetResults, what: str) -> str | None:
+    """Return what matrices say of a reading: one word, or that of every kind where they differ."""
+    words = {kind: word for kind, matrices in one.matrices.items() if (word := getattr(matrices, what))}
+    if len(set(words.values())) > 1:
+        return "; ".join(f"{kind}: {word}" for kind, word in words.items())
+    return next(iter(words.values()), None)

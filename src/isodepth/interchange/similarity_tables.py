@@ -1,23 +1,26 @@
 """What does a tidy table of similarities say? One row a layer pair, made matrices again.
 
 Columns: left, right (labels), left_layer, right_layer (from 1), similarity; and, each where it is not
-the same in the whole table and said otherwise, texts, k, measure, capture, pooling and n_texts. Rows
-come in any order. Every layer of every left reader must meet every layer of every right one. Where the
-readers on both sides are the same, one of (a, b) and (b, a) is enough.
+the same in the whole table and said otherwise, texts, k, measure, capture, pooling and n_texts; metric
+and preprocessing where they are known. A cell of k is empty where the measure takes none; older tables
+have 0 there. Rows come in any order. Every layer of every left reader must meet every layer of every
+right one. Where the readers on both sides are the same, one of (a, b) and (b, a) is enough, unless the
+measure tells left from right.
 
 >>> read_similarity_table(Path("results.csv"))                                    # doctest: +SKIP
 
 Memory: the table's columns, and 8 bytes a layer pair.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from isodepth.affinity import AffinityMatrices
+from isodepth.affinity.measures import measure_here
 from isodepth.errors import ParameterError, UnknownNameError, first_line, listed
 from isodepth.interchange.matrices import FoundMatrices, file_source
 from isodepth.results import MatrixKind
@@ -26,10 +29,14 @@ if TYPE_CHECKING:
     import pyarrow
 
 LABELS, LAYERS, SIMILARITY = ("left", "right"), ("left_layer", "right_layer"), "similarity"
-KIND_COLUMNS = ("texts", "k", "measure", "capture", "pooling", "n_texts")
+KIND_COLUMNS = ("texts", "k", "measure", "metric", "preprocessing", "capture", "pooling", "n_texts")
+MAY_BE_EMPTY = {"k": 0, "metric": ""}
+"""Columns with empty cells, and what these count as."""
 DEFAULTS: dict[str, Any] = {"measure": "mutual_knn", "capture": "block", "pooling": "last"}
+DEFAULTS |= {"metric": "", "preprocessing": "none"}
 TYPES = {
     **dict.fromkeys((*LABELS, "texts", "measure", "capture", "pooling"), "string"),
+    **dict.fromkeys(("metric", "preprocessing"), "string"),
     **dict.fromkeys((*LAYERS, "k", "n_texts"), "int64"),
     SIMILARITY: "float64",
 }
@@ -72,6 +79,10 @@ def read_similarity_table(path: Path, **said: str | int | None) -> tuple[FoundMa
     found = []
     for kind, rows in _kinds(path, table):
         told = {**DEFAULTS, **{key: value for key, value in said.items() if value is not None}, **kind}
+        measure = measure_here(str(told["measure"]))
+        takes_k = measure is not None and measure.takes_k
+        if measure is not None and not takes_k:
+            told.setdefault("k", 0)
         if "k" not in told or "n_texts" not in told:
             missing = [name for name in ("k", "n_texts") if name not in told]
             raise ParameterError(
@@ -80,12 +91,15 @@ def read_similarity_table(path: Path, **said: str | int | None) -> tuple[FoundMa
             )
         texts = str(told.get("texts", path.stem))
         k, n_texts = int(told["k"]), int(told["n_texts"])
-        if not 1 <= k < n_texts:
+        least = 1 if takes_k else 0
+        if not least <= k < n_texts:
             raise ParameterError(
-                f"{path}: expected 1 <= k < n_texts; got k = {k:,}, n_texts = {n_texts:,}"
+                f"{path}: expected {least} <= k < n_texts; got k = {k:,}, n_texts = {n_texts:,}"
             )
-        matrices = _matrices(
-            path, rows, texts=texts, k=k, n_texts=n_texts, measure=str(told["measure"])
+        matrices = replace(
+            _matrices(path, rows, texts=texts, k=k, n_texts=n_texts, measure=str(told["measure"])),
+            metric=str(told["metric"]) or None,
+            preprocessing=str(told["preprocessing"]),
         )
         found.append(
             FoundMatrices(
@@ -95,7 +109,29 @@ def read_similarity_table(path: Path, **said: str | int | None) -> tuple[FoundMa
                 source=file_source(path, f"table, {path.suffix.removeprefix('.')}"),
             )
         )
-    return tuple(found)
+    return tuple(_on_the_same_texts(one, found) for one in found)
+
+
+def _on_the_same_texts(one: FoundMatrices, found: Sequence[FoundMatrices]) -> FoundMatrices:
+    """Return matrices that say whether left and right read the same texts, as far as others tell it.
+
+    Values of a measure that tells left from right do not tell it.
+    """
+    if not _is_directed(one.matrices.measure):
+        return one
+    told = [
+        other.matrices.is_symmetric
+        for other in found
+        if other.texts == one.texts
+        and (other.matrices.left, other.matrices.right) == (one.matrices.left, one.matrices.right)
+        and not _is_directed(other.matrices.measure)
+    ]
+    return replace(one, matrices=replace(one.matrices, is_symmetric=told[0])) if told else one
+
+
+def _is_directed(measure: str) -> bool:
+    found = measure_here(measure)
+    return found is not None and not found.is_symmetric
 
 
 def _table(path: Path) -> "pyarrow.Table":
@@ -125,6 +161,10 @@ def _table(path: Path) -> "pyarrow.Table":
         known = [name for name in TYPES if name in table.column_names]
         table = table.select(known)
         table = table.cast(pyarrow.schema([(name, types[name]) for name in known]))
+        for name in known:
+            if name in MAY_BE_EMPTY:
+                filled = table.column(name).fill_null(MAY_BE_EMPTY[name])
+                table = table.set_column(table.column_names.index(name), name, filled)
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         raise ParameterError(f"{path}: not readable as a table: {first_line(error)}") from error
     if not len(table):
@@ -216,8 +256,8 @@ def _matrices(
     if (counts > 1).any():
         where = _cells(counts > 1, rows, n_layers, lefts, rights)
         raise ParameterError(f"{path}: layer pairs that are there more than once: {where}")
-    is_symmetric = False
-    if same_readers:
+    is_symmetric = same_readers and _is_directed(measure)
+    if same_readers and not is_symmetric:
         both = (counts > 0) & (counts.T > 0)
         is_symmetric = bool((values == values.T)[both].all())
         if is_symmetric:

@@ -1,8 +1,9 @@
 """How do results leave as a table? One row a layer pair, every text set and kind below the other.
 
-Columns: texts, left, right, left_layer, right_layer, k, measure, capture, pooling, n_texts, similarity.
-Layers count from 1. Numbers are written so that they read back as the same float64. `similarity_tables`
-reads such tables again.
+Columns: texts, left, right, left_layer, right_layer, k, measure, metric, preprocessing, capture,
+pooling, n_texts, similarity. Layers count from 1. k is null (in CSV empty) where the measure takes
+none, metric where it reads no neighbors or the metric is not known. Numbers are written so that they
+read back as the same float64. `similarity_tables` reads such tables again.
 
 >>> write_csv(load_results("results/small"), Path("small.csv"))                   # doctest: +SKIP
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 COLUMNS: dict[str, str] = {
     **dict.fromkeys(("texts", "left", "right"), "string"),
     **dict.fromkeys(("left_layer", "right_layer", "k"), "int32"),
-    **dict.fromkeys(("measure", "capture", "pooling"), "string"),
+    **dict.fromkeys(("measure", "metric", "preprocessing", "capture", "pooling"), "string"),
     "n_texts": "int32",
     "similarity": "float64",
 }

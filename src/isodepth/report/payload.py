@@ -161,6 +161,7 @@ def _described(
         "capture": kind.capture,
         "pooling": kind.pooling,
         "symmetric": matrices.is_symmetric,
+        "mirrored": matrices.is_mirrored,
         "left": list(matrices.left),
         "right": list(matrices.right),
         "left_layers": list(matrices.left_layers),

@@ -1,8 +1,8 @@
 """How similar are all layers of a text set's models, at every k that is known?
 
 Matrices are stored block by block, a block for each pair of models; of models that are compared with
-each other, only one of both orders. At further k than the results have, they are computed from the
-neighbors, so that a reader can watch what k does.
+each other, only one of both orders, unless the measure tells left from right. At further k than the
+results have, they are computed from the neighbors, so that a reader can watch what k does.
 
 Memory: 12 bytes a layer pair and k.
 """
@@ -34,9 +34,7 @@ Blocks = Sequence[tuple[int, int]]
 
 def blocks_of(matrices: AffinityMatrices) -> list[tuple[int, int]]:
     """Return the pairs of models that are stored, as places of the left and the right label."""
-    n_left, n_right = len(matrices.left), len(matrices.right)
-    first = range(n_left) if matrices.is_symmetric else [0] * n_left
-    return [(i, j) for i in range(n_left) for j in range(first[i], n_right)]
+    return list(matrices.places(with_self=True))
 
 
 def n_layer_pairs(matrices: AffinityMatrices) -> int:

@@ -5,12 +5,14 @@ Memory: matrices are memory maps of their files.
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import safetensors
 
 from isodepth.affinity import AffinityMatrices
+from isodepth.affinity.measures import measure_here
 from isodepth.errors import StoreError, UnknownNameError, listed
 from isodepth.results.files import (
     FACTS,
@@ -95,6 +97,16 @@ def _problem(path: Path, sha256: str) -> str | None:
     return None if found == sha256 else f"{path} has sha256 {found}, the manifest says {sha256}"
 
 
+def _later_facts(entry: Mapping[str, Any], kind: MatrixKind) -> dict[str, Any]:
+    """Return what older files lack: all is by cosine there, and as activations are."""
+    said = {name: entry[name] for name in LATER_FACTS if name in entry}
+    if "metric" not in said:
+        measure = measure_here(kind.measure)
+        reads_neighbors = measure is None or measure.reads == "neighbors"
+        said["metric"] = "cosine" if reads_neighbors else None
+    return said
+
+
 def _loaded_set(path: Path) -> TextSetResults:
     try:
         arrays = mapped_arrays(path)
@@ -106,7 +118,7 @@ def _loaded_set(path: Path) -> TextSetResults:
             kind = MatrixKind(*entry["kind"])
             said: dict[str, Any] = {name: tuple(entry[name]) for name in READERS}
             said |= {name: entry[name] for name in FACTS}
-            said |= {name: entry[name] for name in LATER_FACTS if name in entry}
+            said |= _later_facts(entry, kind)
             matrices[kind] = AffinityMatrices(
                 values=arrays[kind.array], measure=kind.measure, k=kind.k, **said
             )

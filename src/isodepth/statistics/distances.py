@@ -88,7 +88,8 @@ def model_distances(
     Parameters
     ----------
     matrices : AffinityMatrices
-        Of models that read the same texts, each with each.
+        Of models that read the same texts, each with each. Where the measure tells left from right, the
+        distance of two models is the mean of that in either order.
     by : {"path", "proportional", "diagonal"}
         What the similarity is the mean over; see `PATHS`.
     chance : float, optional
@@ -158,11 +159,11 @@ def resampled_distances(
             f"resampled matrices are of {len(means)} pairs; the models have {len(pairs)}"
         )
     distances = np.zeros((len(means[0]) if means else 1, n_models, n_models))
-    left, right = np.triu_indices(n_models, 1)  # in the order of the pairs
-    for mean, i, j in zip(means, left, right, strict=True):
+    for mean, (i, j) in zip(means, matrices.places(), strict=True):
         # the mean of ones may be a rounding above 1
-        distances[:, i, j] = distances[:, j, i] = np.maximum(0.0, 1 - (mean - chance) / (1 - chance))
-    return distances
+        distances[:, i, j] = np.maximum(0.0, 1 - (mean - chance) / (1 - chance))
+    distances += distances.transpose(0, 2, 1).copy()
+    return distances if matrices.is_mirrored else distances / 2
 
 
 def _checked_chance(matrices: AffinityMatrices, by: str, chance: float | None) -> float:
