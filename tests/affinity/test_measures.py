@@ -153,7 +153,7 @@ def test_rounding_is_no_direction_and_nan_no_difference(
         return jaccard(left, right) + 1e-14 * left[0, 0]
 
     monkeypatch.setitem(MEASURES, "rounded", Measure.of(rounded, title="rounded", reads="neighbors"))
-    values = all_affinities(models, measure="rounded").values
+    values = MEASURES["rounded"].all_values([one.ids for one in models], None, 0)
     assert np.isnan(np.diag(values)).all()
     assert values[0, -1] == values[-1, 0] == pytest.approx(jaccard(first, last))
 
@@ -241,6 +241,68 @@ def test_a_measure_that_returns_something_else_is_named(
     assert caught.value.message.startswith(
         "the measure wrong must return float64 of (layers_left, layers_right) = (5, 3)"
     )
+
+
+def test_values_that_are_not_finite_are_refused_with_measure_models_and_layers(
+    monkeypatch: pytest.MonkeyPatch, models: list[Neighbors]
+):
+    given = np.zeros((5, 3))
+    given[1, 2], given[4, 0] = np.nan, np.inf
+    holes = Measure(title="x", all_values=lambda *_: given, reads="neighbors")
+    monkeypatch.setitem(MEASURES, "holes", holes)
+    with pytest.raises(ParameterError) as caught:
+        affinity_matrix(models[0], models[1], measure="holes")
+    left, right = models[0].model, models[1].model
+    assert caught.value.message == (
+        "the measure holes must return finite similarities; got "
+        f"layer 2 of {left} and layer 3 of {right}: nan, layer 5 of {left} and layer 1 of {right}: inf"
+    )
+
+
+@pytest.mark.parametrize(
+    ("failing", "said"),
+    [
+        ("similarity", "the measure my own failed on {0}, layer 1 and {1}, layer 2: KeyError: 'x'"),
+        ("nothing", "the measure my own failed on {0}, layer 1 and {1}, layer 1: TypeError: "),
+        ("state", "the measure my own failed on {0}, layer 2: ZeroDivisionError: "),
+        ("whole", "the measure mine failed on {0}, {1}: AttributeError: "),
+    ],
+)
+def test_a_measure_that_fails_is_named_with_its_layers(
+    monkeypatch: pytest.MonkeyPatch, layers: list[np.ndarray], failing: str, said: str
+):
+    seen = []
+
+    def similarity(left: np.ndarray, right: np.ndarray) -> float | None:
+        seen.append(right)
+        if failing == "similarity" and len(seen) == 2:
+            raise KeyError("x")
+        return None if failing == "nothing" else 0.5
+
+    def state(layer: np.ndarray) -> np.ndarray:
+        seen.append(layer)
+        if failing == "state" and len(seen) == 2:
+            return layer / (1 // 0)
+        return layer
+
+    used = Measure.of(
+        similarity, title="my own", state=state if failing == "state" else None, is_symmetric=False
+    )
+    if failing == "whole":
+        used = Measure(title="my own", all_values=lambda left, *_: left.nothing)
+    monkeypatch.setitem(MEASURES, "mine", used)
+    with pytest.raises(ParameterError) as caught:
+        affinity_matrix(layers[0], layers[1], measure="mine")
+    assert caught.value.message.startswith(said.format("left", "right"))
+    assert isinstance(caught.value.__cause__, (KeyError, TypeError, ZeroDivisionError, AttributeError))
+
+
+def test_a_chance_level_that_fails_is_said(monkeypatch: pytest.MonkeyPatch):
+    broken = Measure.of(np.dot, title="x", chance=lambda n_texts, k: 1 / (n_texts - 7))
+    monkeypatch.setitem(MEASURES, "broken", broken)
+    assert chance_level("broken", 9, 0) == 0.5
+    with pytest.raises(ParameterError, match="broken does not tell .* for 7 texts and k = 0: Zero"):
+        chance_level("broken", 7, 0)
 
 
 def test_a_measure_gets_what_it_reads(layers: list[np.ndarray], models: list[Neighbors]):

@@ -14,6 +14,7 @@ import pytest
 import tiny_architectures
 import tiny_models
 from isodepth import affinity_matrix, extract, load_model, nearest_neighbors
+from isodepth.comparison import NO_DECISION
 from isodepth.sources import import_file
 from isodepth.texts import texts_digest
 from tiny_models import TinySet
@@ -76,6 +77,22 @@ def test_right_texts_are_read_by_the_right_model(
     assert summary["right_texts"]["name"] == "german.txt"
     assert "layers of tiny-llama on english.txt (up) against layers of tiny-chat on german.txt" in said
     assert "29 parallel texts of english.txt and german.txt, k = 5" in said
+
+
+def test_of_other_measures_it_says_that_there_is_no_decision_and_what_does_not_count(
+    run: Run, llama_folder: Path, chat_folder: Path, english: Path, tmp_path: Path
+) -> None:
+    arguments = ("compare", llama_folder, chat_folder, "--texts", english, "--out", tmp_path / "out")
+    arguments += ("--measure", "cka", "-k", 5)
+    status, said, told = run(*arguments, "--metric", "euclidean")
+    assert status == 0, told
+    assert "note: -k and --metric do not count for linear CKA\n" in told
+    assert NO_DECISION in said.splitlines()
+    assert f"{N_TEXTS} texts of english.txt, linear CKA, capture block, pooling last." in said
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert (summary["decision"], summary["k"], summary["metric"]) == (None, None, None)
+    assert "note: -k does not count for linear CKA\n" in run(*arguments)[2]
+    assert "does not count" not in run(*arguments[:-2])[2]
 
 
 def test_columns_of_a_table_give_what_two_files_give(

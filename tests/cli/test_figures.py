@@ -78,6 +78,7 @@ def test_options_reach_the_figures(
 ) -> None:
     (tmp_path / "families.json").write_text(json.dumps({"all": ["one", "three"]}))
     arguments = ("--texts", "news", "-k", 5, "--permutations", 39, "--resamples", 101, "--seed", 3)
+    arguments += ("--measure", "cka", "--measure", "x")
     arguments += ("--alpha", 0.1, "--groups", tmp_path / "families.json", "--store", tmp_path / "s")
     arguments += ("--pair", "one,three", "--pair", f"three,{NAMES[1]}", "--without", "x")
     arguments += ("--study-folder", tmp_path)
@@ -91,6 +92,7 @@ def test_options_reach_the_figures(
         "results": written,
         "out": written / "figures",
         "texts": ("news",),
+        "measures": ("cka", "x"),
         "ks": (5,),
         "without": ("x",),
         "pairs": [("one", "three"), ("three", NAMES[1])],

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from isodepth.affinity import AffinityMatrices, AffinityMatrix
 from isodepth.assessment import AssessmentOptions, assess_pair
 from isodepth.cli.assessment_tables import map_lines
 from isodepth.cli.map import _csv, _json
+from isodepth.comparison import NO_DECISION
 from isodepth.results import MatrixKind, TextSetResults
 from isodepth.results.files import write_manifest, write_text_set
 
@@ -240,13 +242,48 @@ def test_how_models_read_cannot_be_chosen_of_results(run: Run, results: Path) ->
     assert "--dedupe, -n: not with --results, which hold matrices as they are." in problems
 
 
+def test_a_measure_of_results_is_chosen_and_has_no_verdict(run: Run, tmp_path: Path) -> None:
+    knn, cka = MatrixKind("mutual_knn", 10), MatrixKind("cka", 0)
+    found = matrices(("one", "two"), 10)
+    other = replace(found, measure="cka", k=0, values=found.values**2, metric=None)
+    sets = {"news": TextSetResults(name="news", matrices={knn: found, cka: other})}
+    write_text_set(tmp_path, sets["news"])
+    write_manifest(tmp_path, {"name": "mine"}, sets)
+    arguments = ("map", "one", "two", "--results", tmp_path)
+    assert "Of mutual_knn, k = 10, on 61 texts of news." in run(*arguments)[1]
+    status, said, told = run(*arguments, "--measure", "cka", "-k", 10)
+    assert (status, told) == (0, "note: -k does not count for linear CKA\n")
+    assert "Of cka, on 61 texts of news." in said
+    assert NO_DECISION in said
+    assert "note: there is a map between any two models" in said
+    as_json = json.loads(run(*arguments, "--measure", "cka", "--format", "json")[1])
+    assert [as_json[name] for name in ("measure", "k", "metric", "verdict")] == [
+        "cka",
+        None,
+        None,
+        None,
+    ]
+    status, said, told = run(*arguments, "--measure", "ckaa")
+    assert (status, said) == (1, "")
+    assert "error: no matrix of news is by 'ckaa'; there are by mutual_knn, cka" in told
+    assert "hint: did you mean cka?" in told
+
+
+def test_a_layer_that_corresponds_to_all_stands_above_no_other() -> None:
+    flat = AffinityMatrix(
+        values=np.full((1, 3), 0.5), left="one", right="two", measure="cka", k=0, n_texts=61
+    )
+    (_, row, *_) = map_lines(assess_pair(flat))
+    assert row.split() == ["1", "2", "1", "to", "3", "0.500", "–"]
+
+
 def test_of_several_readings_in_results_one_is_chosen(run: Run, results: Path) -> None:
     arguments = ("map", "one", "two", "--results", results, "--format", "csv")
     assert run(*arguments, "--capture", "block")[1] == run(*arguments)[1]
     status, said, problems = run(*arguments, "--capture", "mlp")
     assert (status, said) == (1, "")
     assert "error: 0 matrices of news fit the choice; there are: mutual_knn, k = 3, " in problems
-    assert "hint: choose with -k, --capture and --pooling." in problems
+    assert "hint: choose with --measure, -k, --capture and --pooling." in problems
 
 
 def test_a_place_that_cannot_be_written_is_refused_before_the_work(

@@ -72,6 +72,8 @@ def test_some_are_explained(run: Run) -> None:
     assert facts["ridge"]["left and right"] == "are told apart"
     assert facts["knn"]["left and right"] == "may be exchanged"
     assert facts["knn"]["k"] == "takes it"
+    assert facts["knn"]["ignores"].startswith("with cosine: orthogonal")
+    assert facts["debiased"]["ignores"].startswith("orthogonal")
     assert facts["knn"]["chance"] == "0.004885 for 2,048 texts, k = 10"  # 10 / 2047
     assert " ".join(facts["ridge"]["source"].split()) == " ".join(
         MEASURES["ridge_to_right"].source.split()

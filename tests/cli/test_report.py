@@ -64,6 +64,14 @@ def test_a_pair_is_explained_and_several_may_be_named(run: Run, done: Ran, tmp_p
     assert set(payload_in(out)["sets"][0]["explain"]["left"]) == {"tiny-llama", "tiny-gpt2"}
 
 
+def test_it_says_that_no_pair_can_be_explained(run: Run, done: Ran, tmp_path: Path) -> None:
+    elsewhere = ("--store", tmp_path / "store", "-o", tmp_path / "page.html", *QUICK)
+    note = "note: --explain put nothing in, as no neighbors behind mutual k-NN are at hand\n"
+    pair = ("--explain", "tiny-gpt2,tiny-llama")
+    assert note in run("report", done.out, *pair, *elsewhere)[1]
+    assert note not in run("report", done.out, "--explain", "none", *elsewhere)[1]
+
+
 def test_texts_beside_the_study_file_are_quoted_once_its_folder_is_given(
     run: Run, done: Ran, tmp_path: Path
 ) -> None:

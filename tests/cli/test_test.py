@@ -13,6 +13,7 @@ import pytest
 from isodepth.affinity import AffinityMatrices
 from isodepth.assessment import AssessmentOptions, StudyAssessment, assess_text_set
 from isodepth.cli.assessment_tables import assessment_lines
+from isodepth.pipeline.assess import NO_VERDICTS
 from isodepth.results import MatrixKind
 from tiny_studies import Ran, ran_study, written_texts
 
@@ -329,6 +330,25 @@ def test_other_measures_have_no_verdicts_and_no_tree() -> None:
     lines = assessment_lines(made(7, 5, 6, measure="mine"))
     assert "depth-matched" not in "\n".join(lines)
     assert "Models by similarity" not in "\n".join(lines)
+    assert lines[2].split() == ["left", "right", "mean", "on", "-", "off", "association"]
+
+
+def test_that_other_measures_have_no_verdicts_is_said_once() -> None:
+    some = made(7, 5, 6, measure="mine")
+    one = replace(some.sets[0], notes=(NO_VERDICTS, "one copy"))
+    lines = assessment_lines(replace(some, sets=(one, replace(one, name="other"))))
+    assert [line for line in lines if "note: " in line] == [
+        "  note: one copy",
+        "  note: one copy",
+        f"note: {NO_VERDICTS}",
+    ]
+
+
+def test_a_measure_that_results_do_not_have_is_refused(run: Run, done: Ran, tmp_path: Path) -> None:
+    status, said, told = run("test", done.out, *QUICK, "--measure", "mutual_kn", "--out", tmp_path)
+    assert (status, said) == (1, "")
+    assert "error: no matrix of study is by 'mutual_kn'; there are by mutual_knn\n" in told
+    assert "hint: did you mean mutual_knn?" in told
 
 
 def test_a_level_that_is_not_the_default_is_said(done: Ran) -> None:

@@ -90,8 +90,16 @@ def extend_of(figure: Figure) -> str:
 def test_an_arrow_on_the_scale_says_that_values_lie_above_it(some: AffinityMatrix):
     assert extend_of(affinity_figure(some)) == "neither"
     assert extend_of(affinity_figure(some, highest=0.3)) == "max"
-    below = replace(some, values=some.values - 0.2)
-    assert extend_of(affinity_figure(below)) == "min"
+
+
+@pytest.mark.parametrize("shift", [0.3, 2.0])
+def test_the_scale_begins_at_the_lowest_value_below_0(some: AffinityMatrix, shift: float):
+    figure = affinity_figure(replace(some, values=some.values - shift))
+    low, high = (float(end) - shift for end in (some.values.min(), some.values.max()))
+    (image,) = main_axes(figure).images
+    np.testing.assert_allclose(image.get_clim(), (low, max(high, 0.0)))
+    assert extend_of(figure) == "neither"
+    assert color_bar(figure).get_ylabel().endswith(f"color scale {low:.3g} to {max(high, 0.0):.3g}")
 
 
 @pytest.mark.parametrize("highest", [0.0, -0.5, float("nan"), float("inf")])

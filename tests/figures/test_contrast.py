@@ -54,6 +54,18 @@ def test_axes_are_equal_start_at_0_and_hold_all(from_texts: TextSetAssessment):
     assert (identity.get_xy1(), identity.get_slope()) == ((0, 0), 1)
 
 
+def test_axes_begin_below_the_lowest_mean_that_is_below_0(from_matrices: TextSetAssessment):
+    below = [
+        assess_pair(replace(pair.matrix, values=pair.matrix.values - 0.5, measure="cka_debiased", k=0))
+        for pair in from_matrices.pairs
+    ]
+    axes = contrast_figure(replace(from_matrices, pairs=tuple(below))).axes[0]
+    points = np.concatenate(list(drawn(axes).values()))
+    assert axes.get_xlim() == axes.get_ylim()
+    assert axes.get_xlim()[0] < points.min() < 0
+    assert points.max() < axes.get_xlim()[1]
+
+
 def test_bars_are_the_intervals_of_both_means(from_texts: TextSetAssessment):
     found = {tuple(map(tuple, bar.round(12))) for bar in bars(contrast_figure(from_texts).axes[0])}
     expected = set()

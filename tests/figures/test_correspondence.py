@@ -93,6 +93,17 @@ def test_the_matrix_lies_behind_with_the_bottom_left_at_layer_1(pair: PairAssess
         assert high > 1.5 * values.max()
 
 
+def test_white_is_the_lowest_value_below_0(alone: PairAssessment):
+    values = alone.matrix.values - 0.3
+    matrix = replace(alone.matrix, values=values, measure="cka", k=0)
+    figure = depth_map_figure(replace(alone, matrix=matrix, decision=None))
+    for axes in figure.axes:
+        (image,) = axes.images
+        assert image.get_clim()[0] == values.min()
+    assert "No bands: texts are resampled for mutual k-NN alone." in notes(figure)
+    assert f"white is {values.min():.3g}, and the darkest, {values.max():.3g}," in notes(figure)
+
+
 def test_bands_hold_what_they_say_layer_by_layer(pair: PairAssessment):
     # of well planted layers both bands are the same, and so could be taken for each other
     sides = [

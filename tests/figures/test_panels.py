@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -57,6 +58,20 @@ def test_panels_hold_the_matrices_in_order_on_one_scale(three: list[AffinityMatr
     (bar,) = bars(figure)
     assert bar.get_ylabel() == f"mutual 7-NN similarity\ncolor scale 0 to {highest:.3g}, not to 1"
     assert "one color scale for all" in said(figure)
+
+
+@pytest.mark.parametrize("highest", [None, "each"])
+def test_all_scales_begin_at_the_lowest_value_of_all_panels_below_0(
+    three: list[AffinityMatrix], highest: Literal["each"] | None
+):
+    below = [replace(one, values=one.values - 0.1 * place) for place, one in enumerate(three)]
+    figure = panels_figure(below, highest=highest)
+    lowest = min(one.values.min() for one in below)
+    assert lowest < 0
+    assert {axes.images[0].get_clim()[0] for axes in panels(figure)} == {lowest}
+    assert {axes.images[0].colorbar.extend for axes in panels(figure) if axes.images[0].colorbar} == {
+        "neither"
+    }
 
 
 def test_a_zoomed_scale_is_said_and_what_is_beyond_it_has_arrows(three: list[AffinityMatrix]):

@@ -91,6 +91,17 @@ def test_every_color_is_from_one_scale_which_is_said(some: AffinityMatrix):
     assert "1,013 texts, chance 0.00692" in figure.get_supxlabel()
 
 
+def test_the_scale_begins_at_the_lowest_linked_value_below_0(some: AffinityMatrix):
+    below = replace(some, values=some.values - 0.4)
+    strengths = [*below.values.max(axis=0), *below.values.max(axis=1)]
+    low, high = min(strengths), max(strengths)
+    assert low < 0 < high
+    figure = schematic_figure(below)
+    assert {drawn.get_clim() for drawn in figure.axes[0].collections} == {(low, high)}
+    (bar,) = (axes for axes in figure.axes if axes.get_label() == "<colorbar>")
+    assert bar.get_ylabel().endswith(f"\ncolor scale {low:.3g} to {high:.3g}")
+
+
 def test_darker_is_more_similar_in_gray_too(some: AffinityMatrix):
     colors = schematic_figure(some).axes[0].collections[0].get_cmap()(np.linspace(0, 1, 11))
     gray = colors[:, :3] @ (0.299, 0.587, 0.114)

@@ -46,6 +46,17 @@ def test_both_scales_start_at_0_and_end_at_their_own_highest(
         unit_square_figure(mean, matrices=planted_matrices, highest=0.0)
 
 
+def test_the_scale_of_the_mean_begins_at_its_lowest_value_below_0(
+    mean: UnitSquareMean, planted_matrices: AffinityMatrices
+):
+    below = replace(mean, values=mean.values - 0.3)
+    figure = unit_square_figure(below, matrices=planted_matrices)
+    assert figure.axes[0].images[0].get_clim() == (below.values.min(), below.values.max())
+    assert figure.axes[1].images[0].get_clim() == (0, mean.sd.max())
+    ends = f"{below.values.min():.3g} to {below.values.max():.3g}"
+    assert f"Colors of the mean from {ends}." in notes(figure)
+
+
 def test_the_spread_is_said_to_be_no_error_of_the_mean(
     mean: UnitSquareMean, planted_matrices: AffinityMatrices
 ):

@@ -27,7 +27,7 @@ from isodepth.interchange import (
     read_published_neighbors,
     read_similarity_table,
 )
-from isodepth.pipeline.assess import assess_models, assess_study, matrix_neighbors
+from isodepth.pipeline.assess import NO_VERDICTS, assess_models, assess_study, matrix_neighbors
 from isodepth.pipeline.run import run_study
 from isodepth.results import MatrixKind, StudyResults, TextSetResults
 from isodepth.store import DamagedArtifactWarning, Store
@@ -113,12 +113,23 @@ def test_every_text_set_is_assessed_from_the_neighbors_in_the_store(
     assert len(found["pair", "mutual_knn"].pairs) == 9
 
 
+def test_measures_are_chosen_by_name(done: Ran) -> None:
+    found = assess_study(
+        done.out, measures=["overlap"], texts=["red.txt"], store=done.store, options=QUICK
+    )
+    assert [one.kind.measure for one in found.sets] == ["overlap"]
+    names = found.sets[0].matrices.left[:2]
+    pair = assess_models(done.out, *names, texts="red.txt", measure="overlap", store=done.store)
+    assert (pair.matrix.measure, pair.decision) == ("overlap", None)
+    with pytest.raises(UnknownNameError, match="is by 'overlop', 'cka'; there are by") as caught:
+        assess_study(done.out, measures=["overlop", "overlap", "cka"], options=QUICK)
+    assert caught.value.hint == "did you mean overlap?"
+
+
 def test_another_measure_has_no_verdict_and_that_is_said(assessed: StudyAssessment) -> None:
     one = by_kind(assessed)["red.txt", "overlap"]
     assert {pair.decision for pair in one.pairs} == {None}
-    assert one.notes[0].startswith(
-        "overlap: no verdicts, no intervals and no tree; how far chance strays"
-    )
+    assert one.notes[0] == NO_VERDICTS
     assert not [note for note in one.notes if "are not in" in note or "stored" in note]
 
 

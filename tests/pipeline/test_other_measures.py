@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet
 import pytest
 import safetensors
 from safetensors.numpy import load_file, save_file
@@ -15,14 +16,18 @@ from safetensors.numpy import load_file, save_file
 from isodepth.affinity import MEASURES, affinity_matrix
 from isodepth.assessment import AssessmentOptions
 from isodepth.errors import ParameterError, StudyError, UnknownNameError
+from isodepth.figures import study_atlas
+from isodepth.figures.entries import pair_stem
 from isodepth.interchange import keep_reading, published_files, read_published_neighbors
 from isodepth.neighbors import nearest_neighbors
 from isodepth.pipeline import assess_study, compare
-from isodepth.pipeline.assess import matrix_neighbors
+from isodepth.pipeline.assess import NO_VERDICTS, matrix_neighbors
 from isodepth.pipeline.matrices import Reader
 from isodepth.pipeline.needed import needed_artifacts
 from isodepth.pipeline.plan import plan_study
 from isodepth.pipeline.run import run_study
+from isodepth.report import report_payload
+from isodepth.report.packing import unpacked
 from isodepth.results import MatrixKind, load_results
 from isodepth.store import Store
 from isodepth.study import Study
@@ -143,6 +148,47 @@ def test_a_directed_measure_has_both_directions(measured: Ran) -> None:
         > 10 * PRECISION["ridge_to_right"]
     )
     np.testing.assert_array_equal(cka[first, second].values, cka[second, first].values.T)
+
+
+def test_a_directed_measure_keeps_both_directions_up_to_figures_and_the_report(
+    measured: Ran, tmp_path: Path
+) -> None:
+    results = load_results(measured.out)
+    (name,) = results
+    ridge, cka = (results[name].matrices[kind] for kind in (KINDS[-1], KINDS[-2]))
+    both = [ridge.left, ridge.left[::-1]]
+    computed = measured.results[name].matrices[KINDS[-1]]
+    np.testing.assert_array_equal(ridge.values, computed.values)
+    (table,) = measured.out.glob("*.parquet")
+    rows = pyarrow.parquet.read_table(table).to_pylist()
+    told = [row for row in rows if row["measure"] == "ridge_to_right"]
+    assert len(told) == ridge.values.size
+    for row in told:
+        values = computed[row["left"], row["right"]].values
+        assert row["similarity"] == values[row["left_layer"] - 1, row["right_layer"] - 1]
+    assert {(row["k"], row["metric"], row["preprocessing"]) for row in told} == {(None, None, "none")}
+
+    assessed = assess_study(results, store=Store(measured.store), options=OPTIONS)
+    by_kind = {one.kind: one for one in assessed.sets}
+    pairs = [(pair.matrix.left, pair.matrix.right) for pair in by_kind[KINDS[-1]].pairs]
+    assert (pairs, len(by_kind[KINDS[-2]].pairs)) == (both, 1)
+
+    names = [one.name for one in study_atlas(assessed, results, pairs=both)]
+    stems = [pair_stem(*labels) for labels in both]
+    for folder, of_them in (("ridge_to_right", stems), ("cka", stems[:1])):
+        there = [one for one in names if folder in one and one.endswith("/matrix")]
+        assert sorted(one.split("/")[-2] for one in there) == sorted(of_them)
+
+    shown = {one["measure"]: one for one in report_payload(assessed, results=results)["sets"]}
+    blocks = [[0, 0], [0, 1], [1, 0], [1, 1]]
+    for measure, one, expected in (
+        ("ridge_to_right", ridge, blocks),
+        ("cka", cka, blocks[:2] + blocks[3:]),
+    ):
+        page = shown[measure]
+        assert (page["blocks"], page["mirrored"]) == (expected, measure == "cka")
+        values = [one[one.left[i], one.right[j]].values.reshape(-1) for i, j in expected]
+        np.testing.assert_array_equal(unpacked(page["ks"][0]["values"]), np.concatenate(values))
 
 
 def test_a_second_run_computes_nothing_and_writes_the_same_bytes(
@@ -286,7 +332,7 @@ def test_statistics_take_the_neighbors_that_were_compared(centered: Ran) -> None
     knn, cka = assessed.sets
     assert knn.pairs[0].standard_errors is not None
     assert (cka.pairs[0].decision, cka.pairs[0].familywise) == (None, None)
-    assert any(note.startswith("cka: no verdicts, no intervals and no tree") for note in cka.notes)
+    assert NO_VERDICTS in cka.notes
 
 
 def test_results_of_earlier_versions_still_load(measured: Ran, tmp_path: Path) -> None:
@@ -296,7 +342,8 @@ def test_results_of_earlier_versions_still_load(measured: Ran, tmp_path: Path) -
     results = load_results(folder)
     found = results["red.txt"].matrices
     assert list(found) == KINDS
-    assert {(one.metric, one.preprocessing) for one in found.values()} == {("cosine", "none")}
+    for kind, one in found.items():
+        assert (one.metric, one.preprocessing) == ("cosine" if kind.k else None, "none")
     left, _ = matrix_neighbors(results["red.txt"], KINDS[0], Store(measured.store))
     assert {(one.metric, one.preprocessing) for one in left} == {("cosine", "none")}
     np.testing.assert_array_equal(

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from isodepth.affinity import MEASURES
 from isodepth.report.provenance import caveats, method, provenance
 from report.made_studies import N_TEXTS, QUICK, Made
 
@@ -14,7 +15,25 @@ def test_the_method_tells_of_what_is_there(made: Made) -> None:
     alone = " ".join(method(made.named("alone").sets, QUICK))
     assert "resamples" not in alone
     assert "paper's null model" in alone
-    assert any(one.startswith("noise: ") for one in method(made.assessed.sets, QUICK))
+
+
+def test_other_measures_are_named_in_a_sentence_and_explained_under_provenance(made: Made) -> None:
+    (noise,) = (one for one in made.assessed.sets if one.kind.measure == "noise")
+    sets = [replace(noise, kind=noise.kind._replace(measure=name)) for name in MEASURES]
+    others = [name for name in MEASURES if name != "mutual_knn"]
+    (said,) = (one for one in method(sets, QUICK) if "also compared by" in one)
+    assert MEASURES[others[0]].title in said
+    assert f"and {len(others) - 6} more; what each is stands under provenance" in said
+    assert len(said) < 600
+    assert "no verdicts; intervals are of means over pairs of models alone" in said
+    told = dict(provenance(sets, made.results))
+    assert [name for name in told if name.startswith("measure: ")] == [
+        f"measure: {name}" for name in others
+    ]
+    assert told["measure: cka"] == f"{MEASURES['cka'].title}; {MEASURES['cka'].source}"
+    (alone,) = (one for one in method([noise], QUICK) if "compared by" in one)
+    assert alone.startswith("Layers are compared by noise; what it is stands under provenance.")
+    assert dict(provenance([noise], made.results))["measure: noise"] == "noise"
 
 
 def test_caveats_name_what_must_be_minded(made: Made) -> None:

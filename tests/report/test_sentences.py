@@ -207,6 +207,31 @@ def test_measures_without_chance_have_no_verdict(made: Made) -> None:
     assert by_depth.startswith("Whether similarity goes by depth has no verdict for this measure: ")
 
 
+def test_a_known_chance_is_told_where_there_is_no_verdict(made: Made) -> None:
+    noise = next(one for one in made.assessed.sets if one.kind.measure == "noise")
+    pair = replace(noise.pairs[0], matrix=replace(noise.pairs[0].matrix, measure="cka_debiased"))
+    shared = said(made, replace(noise, pairs=(pair,)))[0]
+    assert shared.startswith("The most similar by cka_debiased, layer ")
+    assert shared.endswith("; chance gives 0.000, how far it strays is not known.")
+
+
+def test_of_several_measures_without_verdicts_the_first_is_told(made: Made) -> None:
+    noise = next(one for one in made.assessed.sets if one.kind.measure == "noise")
+    pairs = [
+        replace(pair, matrix=replace(pair.matrix, values=pair.matrix.values + 1))
+        for pair in noise.pairs
+    ]
+    other = replace(noise, kind=noise.kind._replace(measure="louder"), pairs=tuple(pairs))
+    assert said(made, noise, other) == said(made, noise)
+    assert said(made, noise)[2] == "Which layers correspond has no verdict either, and so says little."
+
+
+def test_text_sets_are_told_apart_by_what_differs(made: Made, plain: TextSetAssessment) -> None:
+    other = replace(plain, kind=plain.kind._replace(capture="mlp"))
+    shared, _, _ = said(made, plain, other)
+    assert f"on {plain.name} (block) and {plain.name} (mlp), each counted by itself" in shared
+
+
 def test_beside_verdicts_measures_without_any_are_not_counted(
     made: Made, plain: TextSetAssessment
 ) -> None:

@@ -35,7 +35,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from isodepth.axes import AffinityValues
-from isodepth.errors import ActivationsError, ParameterError, listed
+from isodepth.errors import ActivationsError, IsodepthError, ParameterError, first_line, listed
 
 READS = {
     "neighbors": "the nearest neighbors of every text, int32 (texts, k) a layer",
@@ -151,7 +151,7 @@ class Measure:
         Parameters
         ----------
         similarity : callable
-            Takes two layers, or their states, and returns a number. NaN where it is not defined.
+            Takes two layers, or their states, and returns a finite number.
         state : callable, optional
             Takes a layer and returns what `similarity` takes of it; called once a layer. It may raise
             `ActivationsError` of a layer for which the measure is not defined; the layer is named.
@@ -213,10 +213,16 @@ def layers_of(models: Sequence[Layers]) -> Iterator[tuple[str, Any]]:
 
     A model that has a ``name`` is called by it.
     """
-    for number, model in enumerate(models, 1):
-        name = getattr(model, "name", f"model {number}")
-        for layer in range(len(model)):
-            yield f"{name}, layer {layer + 1}", model[layer]
+    layers = (model[layer] for model in models for layer in range(len(model)))
+    yield from zip(_names(models), layers, strict=True)
+
+
+def _names(models: Sequence[Layers]) -> list[str]:
+    return [
+        f"{getattr(model, 'name', f'model {number}')}, layer {layer}"
+        for number, model in enumerate(models, 1)
+        for layer in range(1, len(model) + 1)
+    ]
 
 
 def values_of_states(
@@ -244,16 +250,27 @@ def values_of_states(
     ActivationsError
         If `state` refuses a layer; the layer is named.
     ParameterError
-        If it is said to be symmetric, and the first and the last layer show that it is not.
+        If it is said to be symmetric, and the first and the last layer show that it is not; or if
+        `state` or `similarity` fails, or returns no number. The layers are named.
     """
-    rows = list(_states(left, state))
+
+    def number(one: tuple[str, Any], other: tuple[str, Any]) -> float:
+        try:
+            return float(similarity(one[1], other[1]))
+        except IsodepthError:
+            raise
+        except Exception as error:  # whatever goes wrong in another's code
+            raise _failure(title, f"{one[0]} and {other[0]}", error) from error
+
+    rows = list(zip(_names(left), _states(left, state, title), strict=True))
+    columns = rows
     if right is not None:
-        columns = list(_states(right, state))
-        return _values([[similarity(one, other) for other in columns] for one in rows], rows)
-    if not is_symmetric:
-        return _values([[similarity(one, other) for other in rows] for one in rows], rows)
-    upper = [[similarity(one, other) for other in rows[place:]] for place, one in enumerate(rows)]
-    forth, back = upper[0][-1], similarity(rows[-1], rows[0])
+        columns = list(zip(_names(right), _states(right, state, title), strict=True))
+    if right is not None or not is_symmetric:
+        found = [[number(one, other) for other in columns] for one in rows]
+        return np.array(found, dtype=np.float64).reshape(len(rows), len(columns))
+    upper = [[number(one, other) for other in rows[place:]] for place, one in enumerate(rows)]
+    forth, back = upper[0][-1], number(rows[-1], rows[0])
     if not _are_close(forth, back):
         raise ParameterError(
             f"{title} is not symmetric: exchanging two layers changes its value from {forth:.6g} to "
@@ -266,7 +283,7 @@ def values_of_states(
     return values
 
 
-def _states(models: Sequence[Layers], state: Callable[[Any], Any] | None) -> Iterator[Any]:
+def _states(models: Sequence[Layers], state: Callable[[Any], Any] | None, title: str) -> Iterator[Any]:
     for name, layer in layers_of(models):
         given = np.asarray(layer).view()
         given.flags.writeable = False  # a function of a user's own may try
@@ -274,10 +291,16 @@ def _states(models: Sequence[Layers], state: Callable[[Any], Any] | None) -> Ite
             yield given if state is None else state(given)
         except ActivationsError as error:
             raise ActivationsError(f"{name}: {error.message}", hint=error.hint) from error
+        except IsodepthError:
+            raise
+        except Exception as error:  # whatever goes wrong in another's code
+            raise _failure(title, name, error) from error
 
 
-def _values(rows: list[list[float]], of: Sequence[Any]) -> AffinityValues:
-    return np.array(rows, dtype=np.float64).reshape(len(of), -1)
+def _failure(title: str, layers: str, error: Exception) -> ParameterError:
+    return ParameterError(
+        f"the measure {title} failed on {layers}: {type(error).__name__}: {first_line(error)}"
+    )
 
 
 def _code_digest(*functions: Callable[..., Any] | None) -> str:

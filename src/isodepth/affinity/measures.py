@@ -133,37 +133,44 @@ def check_measure(measure: str) -> None:
     measure_named(measure)
 
 
+def measure_here(name: str) -> Measure | None:
+    """Return a measure by its name; None if it is not here: imported matrices may be by any."""
+    try:
+        return measure_named(name)
+    except IsodepthError:
+        return None
+
+
 def chance_level(measure: str, n_texts: int, k: int) -> float | None:
     """Return the mean similarity of unrelated layers by a measure; None where it is not known."""
-    try:
-        chance = measure_named(measure).chance
-    except IsodepthError:  # of imported matrices: a measure that is not here
+    found = measure_here(measure)
+    if found is None or found.chance is None:
         return None
-    return None if chance is None else chance(n_texts, k)
+    try:
+        return float(found.chance(n_texts, k))
+    except Exception as error:  # whatever goes wrong in another's code
+        raise ParameterError(
+            f"the measure {measure} does not tell its chance level for {n_texts:,} texts and k = {k}: "
+            f"{type(error).__name__}: {first_line(error)}"
+        ) from error
 
 
 def measure_title(measure: str) -> str:
     """Return what a measure is called in figures and tables: its name, if it is not here."""
-    try:
-        return measure_named(measure).title
-    except IsodepthError:
-        return measure
+    found = measure_here(measure)
+    return measure if found is None else found.title
 
 
 def measure_source(measure: str) -> str:
     """Return where a measure comes from; nothing if it is not here."""
-    try:
-        return measure_named(measure).source
-    except IsodepthError:
-        return ""
+    found = measure_here(measure)
+    return "" if found is None else found.source
 
 
 def reads_neighbors(measure: str) -> bool:
     """Return whether a measure is here, and takes neighbors."""
-    try:
-        return measure_named(measure).reads == "neighbors"
-    except IsodepthError:
-        return False
+    found = measure_here(measure)
+    return found is not None and found.reads == "neighbors"
 
 
 def unusual_reading(metric: str | None, preprocessing: str) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from isodepth.activations.result import Activations
 from isodepth.affinity.measure import READS, Layers, Measure
 from isodepth.affinity.mutual_knn import checked_ids
 from isodepth.axes import AffinityValues
-from isodepth.errors import ActivationsError, ParameterError, listed
+from isodepth.errors import ActivationsError, IsodepthError, ParameterError, first_line, listed
 from isodepth.neighbors import Neighbors
 from isodepth.preprocessing import Preprocessing
 
@@ -202,19 +202,41 @@ def measured(
     Raises
     ------
     ParameterError
-        If the measure, which may be a package's, returns something else.
+        If the measure, which may be a package's, fails, or returns something else or values that are
+        not finite.
     """
     sides = [left, left if right is None else right]
     expected = tuple(sum(one.n_layers for one in side) for side in sides)
-    values = measure.all_values(
-        [one.layers for one in left],
-        None if right is None else [one.layers for one in right],
-        left[0].k,
-    )
-    if getattr(values, "shape", None) != expected or values.dtype != np.float64:
+    models = listed(list(dict.fromkeys(one.model for side in sides for one in side)))
+    try:
+        values = measure.all_values(
+            [one.layers for one in left],
+            None if right is None else [one.layers for one in right],
+            left[0].k,
+        )
+    except IsodepthError:
+        raise
+    except Exception as error:  # whatever goes wrong in another's code
+        raise ParameterError(
+            f"the measure {name} failed on {models}: {type(error).__name__}: {first_line(error)}"
+        ) from error
+    if getattr(values, "shape", None) != expected or getattr(values, "dtype", None) != np.float64:
         raise ParameterError(
             f"the measure {name} must return float64 of (layers_left, layers_right) = {expected}; got "
             f"{getattr(values, 'dtype', type(values).__name__)} of shape "
-            f"{getattr(values, 'shape', '()')}"
+            f"{getattr(values, 'shape', '()')} for {models}"
+        )
+    wrong = np.argwhere(~np.isfinite(values))
+    if len(wrong):
+        rows, columns = ([*_layer_names(side)] for side in sides)
+        cells = [f"{rows[i]} and {columns[j]}: {values[i, j]}" for i, j in wrong]
+        raise ParameterError(
+            f"the measure {name} must return finite similarities; got {listed(cells, most=3)}",
+            hint="where a measure is not defined for a layer, it raises ActivationsError.",
         )
     return values
+
+
+def _layer_names(models: Sequence[Operand]) -> Iterator[str]:
+    for one in models:
+        yield from (f"layer {layer} of {one.model}" for layer in range(1, one.n_layers + 1))

@@ -19,12 +19,19 @@ def assessment_options(command: Command) -> Command:
     return adding(
         click.option("--texts", multiple=True, help="Only this text set; may be given several times."),
         click.option(
+            "--measure",
+            "measures",
+            multiple=True,
+            metavar="NAME",
+            help="Only matrices by this measure, such as cka; may be given several times.",
+        ),
+        click.option(
             "-k",
             "ks",
             type=click.IntRange(min=1),
             multiple=True,
-            help="Only matrices with this many neighbors; may be given several times. Default: 10, if "
-            "there are such.",
+            help="Only matrices with this many neighbors, and those by measures that take none; may be "
+            "given several times. Default: 10, if there are such.",
         ),
         click.option(
             "--without",

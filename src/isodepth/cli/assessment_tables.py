@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from math import isfinite
 from typing import TYPE_CHECKING
 
 from isodepth.cli.study_tables import MOST_PAIRS, chance_text, columns
@@ -28,9 +29,13 @@ PLACES = {
 
 def assessment_lines(assessed: "StudyAssessment") -> list[str]:
     """Return what results support, a block a text set, and how to read it."""
+    from isodepth.pipeline.assess import NO_VERDICTS
+
     lines: list[str] = []
     for one in assessed.sets:
         lines += ["", *_set_lines(one, assessed.options.alpha)]
+    if any(NO_VERDICTS in one.notes for one in assessed.sets):
+        lines += ["", f"note: {NO_VERDICTS}"]
     options = assessed.options
     if any(one.is_from_texts for one in assessed.sets):
         lines += [
@@ -46,6 +51,8 @@ def assessment_lines(assessed: "StudyAssessment") -> list[str]:
 
 def map_lines(assessed: "PairAssessment") -> list[str]:
     """Return which layers of two models correspond, how surely, and whether to trust it."""
+    from isodepth.comparison import NO_DECISION
+
     found, matrix = assessed.depth_map, assessed.matrix
     to = found.left_to_right
     band = "band" if to.bands is None else f"{100 * to.bands.level:g} % band"
@@ -62,7 +69,7 @@ def map_lines(assessed: "PairAssessment") -> list[str]:
                 f"{first}" if first == last else f"{first} to {last}",
                 band,
                 f"{to.similarity[place]:.3f}",
-                f"{to.margin[place]:+.3f}",
+                f"{to.margin[place]:+.3f}" if isfinite(to.margin[place]) else "–",
             )
         )
     departure = found.departure
@@ -89,14 +96,14 @@ def map_lines(assessed: "PairAssessment") -> list[str]:
         f"Similarity along the map {found.path_similarity:.3f}; of proportional depth "
         f"{found.proportional_similarity:.3f}; of all layer pairs {found.mean_similarity:.3f}."
     )
-    if assessed.decision is not None:
-        lines.append(assessed.decision.sentence)
-        if assessed.decision.verdict != "depth-matched":
-            lines.append(
-                "note: there is a map between any two models; where there is no ridge it says little, "
-                "and nothing where the last column is near 0."
-            )
-    if to.bands is None and assessed.decision is not None:
+    decision = assessed.decision
+    lines.append(NO_DECISION if decision is None else decision.sentence)
+    if decision is None or decision.verdict != "depth-matched":
+        lines.append(
+            "note: there is a map between any two models; where there is no ridge it says little, and "
+            "nothing where the last column is near 0."
+        )
+    if to.bands is None and decision is not None:
         lines.append(
             "note: no bands, as the neighbors that the matrix was made from are not in the store; "
             "--store names another."
@@ -114,6 +121,8 @@ def _layers(first: int, last: int) -> str:
 
 
 def _set_lines(one: "TextSetAssessment", alpha: float) -> list[str]:
+    from isodepth.pipeline.assess import NO_VERDICTS
+
     lines = [f"{one.name} ({one.kind}; {one.matrices.n_texts:,} texts; {chance_text(one.matrices)})"]
     if not one.pairs:
         return [*lines, f"  only {one.matrices.left[0]} read it, so there is no pair of models"]
@@ -122,36 +131,43 @@ def _set_lines(one: "TextSetAssessment", alpha: float) -> list[str]:
     if one.tree is not None and len(one.tree.models) > 2:
         lines.append("  Models by similarity along their depth maps (height: 1 is chance):")
         lines += [f"    {line}" for line in one.tree.lines(TREE_WIDTH)]
-    return lines + [f"  note: {note}" for note in one.notes]
+    return lines + [f"  note: {note}" for note in one.notes if note != NO_VERDICTS]
 
 
 def _pair_lines(pairs: "Sequence[PairAssessment]") -> list[str]:
     """Return a row for each pair of models."""
-    alone = all(pair.decision is None or pair.decision.basis != "texts" for pair in pairs)
-    verdict = "verdict, by the matrix alone" if alone else "verdict"
-    rows = [("left", "right", "mean", "on - off", "association", "p shared", "p depth", verdict)]
+    decisions = [pair.decision for pair in pairs if pair.decision is not None]
+    rows: list[tuple[str, ...]] = [("left", "right", "mean", "on - off", "association")]
+    if decisions:
+        alone = all(decision.basis != "texts" for decision in decisions)
+        rows[0] += ("p shared", "p depth", "verdict, by the matrix alone" if alone else "verdict")
     for pair in pairs:
-        decision, profile = pair.decision, pair.profile
-        rows.append(
-            (
-                pair.matrix.left,
-                pair.matrix.right,
-                str(profile["mean"]),
-                _estimate(profile.estimates.get("on_minus_off")),
-                _estimate(profile.estimates.get("association")),
-                "" if decision is None else _p_shared(decision),
-                "" if decision is None else _p(decision.p_depth),
-                "" if decision is None else _verdict(decision),
-            )
+        profile = pair.profile
+        row: tuple[str, ...] = (
+            pair.matrix.left,
+            pair.matrix.right,
+            str(profile["mean"]),
+            _estimate(profile.estimates.get("on_minus_off")),
+            _estimate(profile.estimates.get("association")),
         )
+        if decisions:
+            row += _decided(pair.decision)
+        rows.append(row)
     return [f"  {line}" for line in columns(rows)]
+
+
+def _decided(decision: "Decision | None") -> tuple[str, ...]:
+    """Return the p-values and the verdict of a pair of models."""
+    if decision is None:
+        return ("", "", "")
+    return (_p_shared(decision), _p(decision.p_depth), _verdict(decision))
 
 
 def _many_lines(pairs: "Sequence[PairAssessment]") -> list[str]:
     """Return lines on many pairs: how often which verdict, and the range of the contrast."""
     verdicts = Counter(pair.decision.verdict for pair in pairs if pair.decision is not None)
     said = ", ".join(f"{number:,} {verdict}" for verdict, number in verdicts.most_common())
-    lines = [f"  {len(pairs):,} pairs of models: {said or 'no decision'}"]
+    lines = [f"  {len(pairs):,} pairs of models: {said or 'no verdicts'}"]
     contrasts = [
         (pair.profile["on_minus_off"], pair) for pair in pairs if "on_minus_off" in pair.profile
     ]

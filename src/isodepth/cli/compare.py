@@ -9,6 +9,7 @@ from isodepth.cli.options import (
     comparison_options,
     loading_of,
     loading_options,
+    note_unused,
     reading_options,
     sampling_options,
     text_options,
@@ -108,11 +109,20 @@ def compared(
 
     `most_texts` are sampled where `n` does not say how many, or all are read where there are fewer.
     """
+    from isodepth.affinity.measures import check_measure, measure_named
     from isodepth.cli.progress import ProgressDisplay
     from isodepth.models import MODELS
     from isodepth.pipeline import compare
     from isodepth.texts import ParallelTexts, TextSet, load_parallel_texts, load_texts
 
+    check_measure(settings["measure"])
+    measure = measure_named(settings["measure"])
+    note_unused(
+        click.get_current_context(),
+        measure.title,
+        takes_k=measure.takes_k,
+        takes_metric=measure.reads == "neighbors",
+    )
     for name in dict.fromkeys((left, right)):
         entry = MODELS.get(name.split("(")[0])
         if entry is not None and entry.notice and not entry.weights.is_here:

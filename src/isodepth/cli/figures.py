@@ -21,6 +21,7 @@ from isodepth.cli.options import formats_option
 Examples:
   isodepth figures results/small
   isodepth figures results/small --texts wikipedia --pair gemma-3-270m,smollm2-135m-instruct
+  isodepth figures results/small --measure mutual_knn --measure cka_debiased
   isodepth figures results/paper --format pdf --groups families.json --out paper-figures
 """,
 )
@@ -48,6 +49,7 @@ def figures_command(
     pairs: tuple[str, ...],
     formats: tuple[str, ...],
     texts: tuple[str, ...],
+    measures: tuple[str, ...],
     ks: tuple[int, ...],
     without: tuple[str, ...],
     groups: Path | None,
@@ -74,6 +76,7 @@ def figures_command(
             results,
             place,
             texts=texts,
+            measures=measures,
             ks=ks,
             without=without,
             pairs=[pair_of(one, "--pair") for one in pairs],

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
 from isodepth.cli.compare import N_TEXTS, compared
 from isodepth.cli.options import (
+    given,
     loading_of,
     loading_options,
+    measure_options,
+    note_unused,
     reading_options,
     sampling_options,
     store_option,
@@ -21,7 +23,7 @@ from isodepth.cli.options import (
 if TYPE_CHECKING:
     from isodepth.assessment import PairAssessment
 
-OF_RESULTS = ("store", "capture", "pooling")
+OF_RESULTS = ("store", "measure", "capture", "pooling")
 """Options that say which matrix of results is meant, besides -k."""
 
 
@@ -30,6 +32,7 @@ OF_RESULTS = ("store", "capture", "pooling")
     epilog="""\b
 Examples:
   isodepth map smollm2-135m-instruct gemma-3-270m --results results/small --texts wikipedia
+  isodepth map smollm2-135m-instruct gemma-3-270m --results results/small --measure cka_debiased
   isodepth map ./teacher ./student --texts news -n 512 --format json --out map.json
   isodepth map ./base ./tuned --texts news --format csv
 """,
@@ -44,6 +47,7 @@ Examples:
 )
 @click.option("--texts", help="Text set; of --results, where these have several.")
 @click.option("-k", "k", type=click.IntRange(min=1), help="Neighbors per text. Default: 10.")
+@measure_options
 @click.option(
     "--format",
     "form",
@@ -88,11 +92,16 @@ def map_command(
 
         refuse_unwritable(out.parent)  # before the work, not after it
     if results is not None:
+        from isodepth.affinity.measures import measure_title
         from isodepth.pipeline import assess_models
 
         _refuse_reading_options(context, [name for name in options if name not in OF_RESULTS])
-        chosen = {name: options[name] if _is_given(context, name) else None for name in OF_RESULTS}
+        chosen = {name: options[name] if given(context, name) else None for name in OF_RESULTS}
         assessed = assess_models(results, left, right, texts=texts, k=k, **chosen)
+        measured = assessed.matrix
+        note_unused(
+            context, measure_title(measured.measure), takes_k=bool(measured.k), takes_metric=True
+        )
     elif texts is None:
         raise click.UsageError("give --texts, what the models shall read, or --results.")
     else:
@@ -109,20 +118,16 @@ def map_command(
         click.echo(f"Wrote {out}", err=True)
 
 
-def _is_given(context: click.Context, name: str) -> bool:
-    return context.get_parameter_source(name) is not ParameterSource.DEFAULT
-
-
 def _refuse_reading_options(context: click.Context, names: list[str]) -> None:
     """Raise a usage error if an option was given that says how models read, which results know."""
-    given = [
+    unfitting = [
         option.opts[-1]
         for option in context.command.params
-        if option.name in names and _is_given(context, option.name)
+        if option.name in names and given(context, option.name)
     ]
-    if given:
+    if unfitting:
         raise click.UsageError(
-            f"{', '.join(given)}: not with --results, which hold matrices as they are."
+            f"{', '.join(unfitting)}: not with --results, which hold matrices as they are."
         )
 
 
@@ -133,8 +138,10 @@ def _json(assessed: "PairAssessment") -> str:
     said = {
         "texts": matrix.texts,
         "n_texts": matrix.n_texts,
-        "k": matrix.k,
+        "k": matrix.k or None,
         "measure": matrix.measure,
+        "metric": matrix.metric,
+        "preprocessing": matrix.preprocessing,
         "verdict": None if decision is None else decision.verdict,
         "sentence": None if decision is None else decision.sentence,
         **assessed.depth_map.as_dict(),

@@ -83,7 +83,7 @@ def _explained(name: str, measure: "Measure") -> list[str]:
         "k": "takes it" if measure.takes_k else "takes none",
         "range": range_of(measure),
         "left and right": "may be exchanged" if measure.is_symmetric else "are told apart",
-        "ignores": "; ".join(said) or "nothing that is known",
+        "ignores": _of_cosine(measure) * bool(said) + ("; ".join(said) or "nothing that is known"),
         "chance": _chance(measure),
         "source": measure.source or "not said",
         "cost": measure.cost or "not said",
@@ -94,6 +94,11 @@ def _explained(name: str, measure: "Measure") -> list[str]:
             text, WIDTH, initial_indent=f"  {what + ':':<16}", subsequent_indent=" " * 18
         )
     return lines
+
+
+def _of_cosine(measure: "Measure") -> str:
+    """Return by which neighbors a measure ignores what it does; by others it would ignore others."""
+    return "with cosine: " * (measure.reads == "neighbors")
 
 
 def _chance(measure: "Measure") -> str:
@@ -115,12 +120,13 @@ def _markdown(names: tuple[str, ...]) -> list[str]:
     ]
     for name in names:
         measure = measure_named(name)
+        ignored = [one for one in INVARIANCES if one in measure.invariances]
         cells = (
             f"`{name}`",
             measure.title + " (directed)" * (not measure.is_symmetric),
             measure.reads + " (k)" * (measure.takes_k and measure.reads == "activations"),
             range_of(measure),
-            ", ".join(one for one in INVARIANCES if one in measure.invariances) or "–",
+            _of_cosine(measure) + ", ".join(ignored) if ignored else "–",
             "0" if measure.chance is not None and measure.chance(2048, 10) == 0 else _short(measure),
             measure.source,
             measure.cost,

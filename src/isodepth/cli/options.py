@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from isodepth.models.options import (
     ATTENTIONS,
@@ -84,6 +85,22 @@ def comparison_options(*, out: str) -> Callable[[Command], Command]:
     """Return a decorator that adds the options of a comparison, with this folder for the results."""
     return adding(
         click.option("-k", "k", default=10, show_default=True, help="Neighbors per text."),
+        measure_options,
+        click.option(
+            "--out",
+            type=click.Path(file_okay=False, path_type=Path),
+            default=out,
+            show_default=True,
+            help="Folder for the results.",
+        ),
+        store_option,
+        click.option("--keep-activations", is_flag=True, help="Keep the activations in the store too."),
+    )
+
+
+def measure_options(command: Command) -> Command:
+    """Add the options that say how similar two layers are, besides -k."""
+    return adding(
         click.option(
             "--measure",
             default="mutual_knn",
@@ -107,16 +124,23 @@ def comparison_options(*, out: str) -> Callable[[Command], Command]:
             "'remove_components(3)', 'clip(0.99)', 'drop_largest(3)', 'drop_units(17,138)', unit_norm; "
             "several joined by +.",
         ),
-        click.option(
-            "--out",
-            type=click.Path(file_okay=False, path_type=Path),
-            default=out,
-            show_default=True,
-            help="Folder for the results.",
-        ),
-        store_option,
-        click.option("--keep-activations", is_flag=True, help="Keep the activations in the store too."),
-    )
+    )(command)
+
+
+def given(context: click.Context, name: str) -> bool:
+    """Return whether an option was given, be it as its default is."""
+    return context.get_parameter_source(name) is not ParameterSource.DEFAULT
+
+
+def note_unused(context: click.Context, title: str, *, takes_k: bool, takes_metric: bool) -> None:
+    """Say which of -k and --metric were given to a measure of this title that takes none."""
+    names = {"-k": ("k", takes_k), "--metric": ("metric", takes_metric)}
+    unused = [
+        option for option, (name, is_taken) in names.items() if given(context, name) and not is_taken
+    ]
+    if unused:
+        verb = "does" if len(unused) == 1 else "do"
+        click.echo(f"note: {' and '.join(unused)} {verb} not count for {title}", err=True)
 
 
 def reading_options(command: Command) -> Command:

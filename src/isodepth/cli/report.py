@@ -84,6 +84,8 @@ def report_command(
     click.echo()
     for note in report.notes:
         click.echo(f"note: {note}")
+    if explain not in ((), ("none",)) and not report.explained:
+        click.echo("note: --explain put nothing in, as no neighbors behind mutual k-NN are at hand")
     click.echo(f"Wrote {report.path} ({report.size_bytes / 1e6:.1f} MB)")
 
 

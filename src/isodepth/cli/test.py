@@ -28,6 +28,7 @@ def test_command(
     results: Path,
     *,
     texts: tuple[str, ...],
+    measures: tuple[str, ...],
     ks: tuple[int, ...],
     without: tuple[str, ...],
     groups: Path | None,
@@ -58,6 +59,7 @@ def test_command(
         assessed = assess_study(
             load_results(results).without(without),
             texts=texts,
+            measures=measures,
             ks=ks,
             groups=families,
             store=store,

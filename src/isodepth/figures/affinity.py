@@ -1,8 +1,8 @@
 """Which layers of two models are similar? One affinity matrix as a figure.
 
 Layer 1 of both models is at the bottom left. The generalized diagonal is outlined; two lines follow
-the most similar layer in each direction. Colors run from 0 to the highest similarity, which the color
-bar says, with chance marked.
+the most similar layer in each direction. Colors run from 0, or the lowest similarity below it, to the
+highest, which the color bar says, with chance marked.
 
 >>> affinity_figure(matrix).savefig("affinity.pdf")                              # doctest: +SKIP
 >>> affinity_figure(matrix, highest=1.0, paths=False)                            # doctest: +SKIP
@@ -68,7 +68,7 @@ def affinity_figure(
     Raises
     ------
     ParameterError
-        If `highest` is not above 0.
+        If `highest` is not above where the scale begins.
 
     References
     ----------
@@ -102,9 +102,11 @@ def lowest_of(values: Sequence[np.ndarray]) -> float:
 
 
 def highest_of(values: Sequence[np.ndarray]) -> float:
-    """Return the highest of some similarities, for a scale from 0: 1 where none is above 0."""
+    """Return where a scale ends: the highest of similarities; 0 if none is above it, 1 if all are 0."""
     highest = max(float(part.max()) for part in values)
-    return highest if highest > 0 else 1.0
+    if highest > 0:
+        return highest
+    return 0.0 if lowest_of(values) < 0 else 1.0
 
 
 def draw_affinity(

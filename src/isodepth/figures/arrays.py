@@ -7,8 +7,9 @@ Nothing is interpolated. Layer 1 of the first model is at the bottom left, lines
 >>> array_figure(matrices, order=tree.order)                                     # doctest: +SKIP
 >>> array_figure(matrices, equal=True, groups={"Gemma": ("gemma-2b", "gemma-7b")})    # doctest: +SKIP
 
-Colors run from 0 to the highest similarity of different models. A model with itself has ones on its
-diagonal; where they lie beyond the scale, the scale has an arrow and the note says so.
+Colors run from 0, or the lowest similarity below it, to the highest of different models. A model with
+itself has ones on its diagonal; where they lie beyond the scale, the scale has an arrow and the note
+says so.
 
 Memory: a copy of the values drawn; 8 bytes a pair of layers.
 """

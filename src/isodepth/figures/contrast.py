@@ -130,7 +130,8 @@ def _reach(pairs: Sequence[PairAssessment]) -> tuple[float, float]:
     found = [end for one in means for end in (one.value, *(bar_of(one) or ()))]
     top = max(found)
     low = min(0.0, *found)
-    return low, top + 0.08 * ((top - low) or 1.0)
+    room = 0.08 * ((top - low) or 1.0)
+    return low - room * (low < 0), top + room
 
 
 def _panel(

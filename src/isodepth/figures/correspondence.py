@@ -21,6 +21,7 @@ from matplotlib.patches import Patch
 
 from isodepth.assessment import PairAssessment
 from isodepth.axes import AffinityValues
+from isodepth.figures.affinity import highest_of, lowest_of
 from isodepth.figures.captions import caption, lines_of
 from isodepth.figures.theme import (
     BLUE,
@@ -98,8 +99,9 @@ def depth_map_figure(pair: PairAssessment) -> Figure:
         f"Which layers of {matrix.left} and {matrix.right} correspond?",
         [
             one_line(
-                f"By {stated(matrix)}. Gray: similarity, darker is more similar; white is 0, and "
-                f"the darkest, {number(float(matrix.values.max()))}, the highest."
+                f"By {stated(matrix)}. Gray: similarity, darker is more similar; white is "
+                f"{number(lowest_of([matrix.values]))}, and the darkest, "
+                f"{number(float(matrix.values.max()))}, the highest."
             ),
             *_said(pair),
         ],
@@ -117,24 +119,25 @@ def _direction(
     """Draw for each row of a matrix its position among the columns; rows run across, columns up."""
     n_own, n_other = values.shape
     layers = np.arange(1, n_own + 1)
+    low, high = lowest_of([values]), highest_of([values])
     axes.imshow(
         values.T,
         origin="lower",
         extent=(0.5, n_own + 0.5, 0.5, n_other + 0.5),
         aspect="auto",
         cmap="Greys",
-        vmin=0,
-        vmax=DIMMED * (float(values.max()) or 1.0),
+        vmin=low,
+        vmax=low + DIMMED * (high - low),
     )
     for segment in segments:
         axes.axvspan(segment.first - 0.5, segment.last + 0.5, ymax=STRIP, color=ORANGE, linewidth=0)
     axes.plot([0.5, n_own + 0.5], [0.5, n_other + 0.5], color=INK, linestyle=(0, (5, 3)), linewidth=0.9)
     if found.bands is not None:
-        for color, alpha, low, high in BANDS:
+        for color, alpha, first, last in BANDS:
             axes.fill_between(
                 layers,
-                getattr(found.bands, low),
-                getattr(found.bands, high),
+                getattr(found.bands, first),
+                getattr(found.bands, last),
                 color=color,
                 alpha=alpha,
                 linewidth=0.6,
@@ -211,7 +214,10 @@ def _said(pair: PairAssessment) -> list[str]:
             f"matrices, {matrix.n_texts:,} texts resampled."
         )
     else:
-        said.append("No bands: the neighbors were not at hand, so no texts were resampled.")
+        why = "the neighbors were not at hand, so no texts were resampled"
+        if pair.decision is None:
+            why = "texts are resampled for mutual k-NN alone"
+        said.append(f"No bands: {why}.")
     return said
 
 

@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from isodepth.affinity import AffinityMatrix
 from isodepth.affinity.measures import CHANCE_KNOWN
 from isodepth.errors import ParameterError, counted, listed
-from isodepth.figures.affinity import draw_affinity, explain_marks, highest_of
+from isodepth.figures.affinity import draw_affinity, explain_marks, highest_of, lowest_of
 from isodepth.figures.captions import caption, lines_of
 from isodepth.figures.theme import (
     draw_scale,
@@ -43,7 +43,7 @@ def panels_figure(
     *,
     titles: Sequence[str] | None = None,
     highest: float | Literal["each"] | None = None,
-    lowest: float = 0.0,
+    lowest: float | None = None,
     columns: int | None = None,
     outline: bool = True,
     paths: bool = False,
@@ -59,8 +59,9 @@ def panels_figure(
     highest : float or "each", optional
         The similarity of the brightest color: one for all panels, their maximum where it is left out;
         or ``"each"`` for the maximum of each panel, which then are not to be compared by color.
-    lowest : float
-        The similarity of the darkest color.
+    lowest : float, optional
+        The similarity of the darkest color, of all panels; 0, or their minimum where that is below 0,
+        where it is left out.
     columns : int, optional
         Panels in a row; at most 4 where it is left out.
     outline, paths : bool
@@ -91,6 +92,7 @@ def panels_figure(
     grid = figure.add_gridspec(tall, wide, width_ratios=widths, height_ratios=heights)
     panels: list[Axes] = []
     tops = _tops(matrices, highest)
+    low = lowest_of([matrix.values for matrix in matrices]) if lowest is None else lowest
     chances = {matrix.chance for matrix in matrices}
     images = []
     for place, (matrix, title, top) in enumerate(zip(matrices, named, tops, strict=True)):
@@ -99,7 +101,7 @@ def panels_figure(
             draw_affinity(
                 axes,
                 matrix,
-                low=lowest,
+                low=low,
                 high=top,
                 outline=outline,
                 paths=paths,
@@ -112,7 +114,7 @@ def panels_figure(
         if chance is not None and len(chances) > 1:
             said.append(f"chance {number(chance)}")
         if highest == "each":
-            said.append(scale_text(lowest, top))
+            said.append(scale_text(low, top))
         room = widths[place % wide] + 0.5
         lines = [line for part in said for line in lines_of(part, room, size=8.0)]
         axes.set_title("\n".join(lines), fontsize=8)
@@ -125,7 +127,7 @@ def panels_figure(
             figure,
             images[0],
             panels,
-            label=f"{_measure_name(matrices)}\n{scale_text(lowest, tops[0])}",
+            label=f"{_measure_name(matrices)}\n{scale_text(low, tops[0])}",
             values=[matrix.values for matrix in matrices],
             chance=chances.pop() if len(chances) == 1 else None,
             shrink=0.9 if tall == 1 else 0.5,
@@ -216,7 +218,7 @@ def parallel_figure(
     Raises
     ------
     ParameterError
-        If `highest` is not above 0.
+        If `highest` is not above where the scale begins.
 
     References
     ----------

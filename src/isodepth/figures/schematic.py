@@ -3,8 +3,8 @@
 Both models stand side by side from their first layer, below, to their last; layers at the same relative
 depth have the same height. A link joins a layer to the most similar layer of the other model: level
 links are a correspondence by depth, slanted ones a stretched one, crossing ones none. How dark a link
-is says how similar the two are. A layer has the color of its link, so that layers unlike any of the
-other model stay pale.
+is says how similar the two are; the palest is 0, or the lowest similarity below it. A layer has the
+color of its link, so that layers unlike any of the other model stay pale.
 
 >>> schematic_figure(matrix)                                                     # doctest: +SKIP
 
@@ -24,7 +24,7 @@ from matplotlib.lines import Line2D
 
 from isodepth.affinity import AffinityMatrix
 from isodepth.axes import AffinityValues
-from isodepth.figures.affinity import highest_of
+from isodepth.figures.affinity import highest_of, lowest_of
 from isodepth.figures.captions import caption, lines_of
 from isodepth.figures.theme import (
     INK,
@@ -66,7 +66,7 @@ def schematic_figure(matrix: AffinityMatrix, *, highest: float | None = None) ->
     Raises
     ------
     ParameterError
-        If `highest` is not above 0, or values are not finite.
+        If `highest` is not above where the scale begins, or values are not finite.
 
     References
     ----------
@@ -74,13 +74,14 @@ def schematic_figure(matrix: AffinityMatrix, *, highest: float | None = None) ->
     """
     values = matrix.values
     n_left, n_right = values.shape
-    top = highest_of([values]) if highest is None else highest
-    refuse_empty_scale(0.0, top)
     matches = layer_matches(values)
+    strengths = {"left": matches.left_similarity, "right": matches.right_similarity}
+    low = lowest_of([*strengths.values()])
+    top = highest_of([*strengths.values()]) if highest is None else highest
+    refuse_empty_scale(low, top)
     figure = new_figure(5.8, 6.4)
     axes = figure.add_subplot()
-    norm = Normalize(0.0, top)
-    strengths = {"left": matches.left_similarity, "right": matches.right_similarity}
+    norm = Normalize(low, top)
     for side, start, n_layers in (("left", -WIDTH, n_left), ("right", 1.0, n_right)):
         boxes = PolyCollection(
             _boxes(start, n_layers), cmap=STRENGTHS, norm=norm, edgecolors="white", linewidths=0.5,
@@ -118,7 +119,7 @@ def schematic_figure(matrix: AffinityMatrix, *, highest: float | None = None) ->
         figure,
         drawn,
         [axes, other],
-        label=f"{similarity_name(matrix)} of linked layers\n{scale_text(0.0, top)}",
+        label=f"{similarity_name(matrix)} of linked layers\n{scale_text(low, top)}",
         values=[*strengths.values()],
         chance=matrix.chance,
         shrink=0.7,

@@ -16,7 +16,7 @@ from matplotlib.image import AxesImage
 from isodepth.affinity import AffinityMatrices
 from isodepth.axes import AffinityValues
 from isodepth.errors import counted
-from isodepth.figures.affinity import highest_of
+from isodepth.figures.affinity import highest_of, lowest_of
 from isodepth.figures.captions import caption
 from isodepth.figures.theme import (
     COLOR_MAP,
@@ -56,23 +56,25 @@ def unit_square_figure(
     Returns
     -------
     matplotlib.figure.Figure
-        Left the mean, on a color scale from 0; right the standard deviation over matrices, on its own.
+        Left the mean, on a color scale from 0, or from its lowest value below it; right the standard
+        deviation over matrices, on its own.
 
     Raises
     ------
     ParameterError
-        If `highest` is not above 0.
+        If `highest` is not above where the scale begins.
 
     References
     ----------
     Wolfram & Schein 2025, figure 5c. The spread and the line are ours.
     """
     top = highest_of([mean.values]) if highest is None else highest
-    refuse_empty_scale(0.0, top)
+    low = lowest_of([mean.values])
+    refuse_empty_scale(low, top)
     figure = new_figure(*SIZE)
     figure.set_layout_engine("compressed")  # square panels beside each other
     left, right = figure.subplots(1, 2)
-    image = _square(left, mean.values, top, COLOR_MAP)
+    image = _square(left, mean.values, low, top, COLOR_MAP)
     left.set_title("mean", loc="left")
     draw_scale(
         figure,
@@ -82,7 +84,7 @@ def unit_square_figure(
         values=[mean.values],
         chance=matrices.chance,
     )
-    spread = _square(right, mean.sd, float(mean.sd.max()) or 1.0, SPREAD_MAP)
+    spread = _square(right, mean.sd, 0.0, float(mean.sd.max()) or 1.0, SPREAD_MAP)
     right.set_title("spread over matrices", loc="left")
     draw_scale(figure, spread, right, label="standard deviation of similarity", values=[mean.sd])
     orders = "each in both orders" if mean.both_orders else "each in the order of its labels"
@@ -93,18 +95,19 @@ def unit_square_figure(
         "The mean matrix, every model stretched to the same depth",
         [
             f"Mean of {n_matrices} of {models}, {orders}; {stated(matrices)}.",
-            f"Colors of the mean from 0 to {number(top)}. Dashed: the same depth. The standard "
-            "deviation is the spread of these matrices, which share models; no error of the mean.",
+            f"Colors of the mean from {number(low)} to {number(top)}. Dashed: the same depth. The "
+            "standard deviation is the spread of these matrices, which share models; no error of the "
+            "mean.",
         ],
     )
     return figure
 
 
-def _square(axes: Axes, values: AffinityValues, top: float, color_map: str) -> AxesImage:
+def _square(axes: Axes, values: AffinityValues, low: float, top: float, color_map: str) -> AxesImage:
     """Draw a unit square with depth 0 of both models at the bottom left."""
     for spine in axes.spines.values():
         spine.set_visible(True)
-    image = axes.imshow(values, origin="lower", extent=(0, 1, 0, 1), vmin=0, vmax=top, cmap=color_map)
+    image = axes.imshow(values, origin="lower", extent=(0, 1, 0, 1), vmin=low, vmax=top, cmap=color_map)
     axes.plot([0, 1], [0, 1], color=OUTLINE, linestyle=(0, (5, 4)), linewidth=0.9)
     ticks = [0, 0.25, 0.5, 0.75, 1]
     axes.set(xticks=ticks, yticks=ticks, xlim=(0, 1), ylim=(0, 1))

@@ -28,21 +28,24 @@ from isodepth.assessment import (
 from isodepth.errors import ParameterError, UnknownNameError, counted, listed, nearest_names
 from isodepth.interchange import imported_neighbors
 from isodepth.neighbors import Neighbors
+from isodepth.pipeline.chosen_kinds import NO_K, SHOWN_K, assessed_kinds, refuse_unknown_kinds
 from isodepth.progress import Progress, no_progress
 from isodepth.results import MatrixKind, StudyResults, TextSetResults, load_results
 from isodepth.statistics.resampling import FEWEST_NEXT
 from isodepth.store import Store, open_store
 
-SHOWN_K = 10
-"""Of several numbers of neighbors, the one that is assessed where none is chosen."""
-NO_K = 0
-"""The k of measures that take none, which any choice of k leaves in."""
+NO_VERDICTS = (
+    "measures other than mutual k-NN have no verdicts and no tree, and intervals of means over pairs "
+    "of models alone: how far they stray by chance is not known"
+)
+"""The note of what is assessed by such a measure."""
 
 
 def assess_study(
     results: StudyResults | Path | str,
     *,
     texts: Sequence[str] = (),
+    measures: Sequence[str] = (),
     ks: Sequence[int] = (),
     groups: Mapping[str, Sequence[str]] | None = None,
     store: Store | Path | str | None = None,
@@ -57,6 +60,8 @@ def assess_study(
         Results, or where they are; see `load_results`.
     texts : sequence of str
         Only these text sets.
+    measures : sequence of str
+        Only matrices by these measures.
     ks : sequence of int
         Only matrices with these numbers of neighbors. Where it is left out, k = 10 if there is one,
         else the first of each measure, capture and pooling.
@@ -73,7 +78,7 @@ def assess_study(
     Raises
     ------
     UnknownNameError
-        If there are no results, no such text set, or no such model in a family.
+        If there are no results, no such text set or measure, or no such model in a family.
     ParameterError
         If there is no matrix for one of the `ks`, or a model is in two families.
     StoreError
@@ -84,15 +89,11 @@ def assess_study(
     kept = open_store(store)
     family_of = _families(loaded, groups)
     wanted = [loaded[name] for name in dict.fromkeys(texts)] or list(loaded.sets.values())
-    known = sorted({kind.k for found in wanted for kind in found.matrices} - {NO_K})
-    unknown = [k for k in ks if k not in known]
-    if unknown:
-        raise ParameterError(
-            f"no matrix of {loaded.name} has k = {listed(unknown)}; there are k = {listed(known)}"
-        )
+    kinds = [kind for found in wanted for kind in found.matrices]
+    refuse_unknown_kinds(loaded.name, kinds, measures, ks)
     sets: list[TextSetAssessment] = []
     for found in wanted:
-        for kind in _kinds(found, ks):
+        for kind in assessed_kinds(found, ks, measures):
             sets.append(
                 _assessed(found, kind, kept, groups=family_of, options=chosen, progress=progress)
             )
@@ -105,6 +106,7 @@ def assess_models(
     right: str,
     *,
     texts: str | None = None,
+    measure: str | None = None,
     k: int | None = None,
     capture: str | None = None,
     pooling: str | None = None,
@@ -121,6 +123,8 @@ def assess_models(
         The models' labels in them.
     texts : str, optional
         The text set; needed where there are several.
+    measure : str, optional
+        By which layers were compared; where it is left out, mutual k-NN, if there is a matrix by it.
     k : int, optional
         Neighbors per text; 10 or the first that there is, where it is left out.
     capture, pooling : str, optional
@@ -131,9 +135,10 @@ def assess_models(
     Raises
     ------
     UnknownNameError
-        If there are no such results, text set or models.
+        If there are no such results, text set, measure or models.
     ParameterError
-        If there are several text sets, captures or poolings and none is named, or no such matrix.
+        If there are several text sets, measures, captures or poolings and none is named, or no such
+        matrix.
     """
     loaded = results if isinstance(results, StudyResults) else load_results(results)
     if texts is None and len(loaded) != 1:
@@ -142,10 +147,9 @@ def assess_models(
             hint="choose one with --texts.",
         )
     found = loaded[texts] if texts is not None else next(iter(loaded.sets.values()))
-    fitting = _kinds(found, () if k is None else (k,))
-    if not fitting:
-        known = sorted({kind.k for kind in found.matrices} - {NO_K})
-        raise ParameterError(f"no matrix of {found.name} has k = {k}; there are k = {listed(known)}")
+    ks, measures = () if k is None else (k,), () if measure is None else (measure,)
+    refuse_unknown_kinds(found.name, list(found.matrices), measures, ks)
+    fitting = assessed_kinds(found, ks, measures)
     kinds = [
         kind for kind in fitting if capture in (None, kind.capture) and pooling in (None, kind.pooling)
     ]
@@ -155,7 +159,7 @@ def assess_models(
         raise ParameterError(
             f"{len(kinds)} matrices of {found.name} fit the choice; there are: "
             f"{'; '.join(str(kind) for kind in found.matrices)}",
-            hint="choose with -k, --capture and --pooling.",
+            hint="choose with --measure, -k, --capture and --pooling.",
         )
     kind = kinds[0]
     matrix = found.matrices[kind][left, right]
@@ -244,10 +248,7 @@ def _assessed(
     left: list[Neighbors] | None = None
     right: list[Neighbors] | None = None
     if kind.measure != CHANCE_KNOWN:
-        notes.append(
-            f"{kind.measure}: no verdicts, no intervals and no tree; how far chance strays is known "
-            "for mutual k-NN alone"
-        )
+        notes.append(NO_VERDICTS)
     else:
         try:
             left, right = matrix_neighbors(found, kind, store)
@@ -291,18 +292,6 @@ def _notes(found: TextSetResults) -> list[str]:
                 "in every model; chance and intervals take texts to be exchangeable"
             )
     return notes
-
-
-def _kinds(found: TextSetResults, ks: Sequence[int]) -> list[MatrixKind]:
-    """Return which matrices of a text set are assessed."""
-    if ks:
-        return [kind for kind in found.matrices if kind.k in (*ks, NO_K)]
-    by_reading: dict[tuple[str, str, str], list[MatrixKind]] = {}
-    for kind in found.matrices:
-        by_reading.setdefault((kind.measure, kind.capture, kind.pooling), []).append(kind)
-    return [
-        next((kind for kind in kinds if kind.k == SHOWN_K), kinds[0]) for kinds in by_reading.values()
-    ]
 
 
 def _families(

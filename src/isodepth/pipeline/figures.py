@@ -33,6 +33,7 @@ def write_figures(
     *,
     assessed: StudyAssessment | None = None,
     texts: Sequence[str] = (),
+    measures: Sequence[str] = (),
     ks: Sequence[int] = (),
     without: Sequence[str] = (),
     pairs: Sequence[tuple[str, str]] = (),
@@ -54,9 +55,9 @@ def write_figures(
     out : Path or str
         The folder for the figures.
     assessed : StudyAssessment, optional
-        The statistics of the same results, where they were made before; then `texts`, `ks` and
-        `options` do not count.
-    texts, ks, groups, store, options
+        The statistics of the same results, where they were made before; then `texts`,
+        `measures`, `ks` and `options` do not count.
+    texts, measures, ks, groups, store, options
         As for `assess_study`.
     without : sequence of str
         Models to leave out, by label.
@@ -72,7 +73,7 @@ def write_figures(
     Raises
     ------
     UnknownNameError
-        If there are no results, no such text set or no such models.
+        If there are no results, or no such text set, measure or models.
     ParameterError
         If a format is unknown, or there is no pair of models.
     StoreError
@@ -98,7 +99,14 @@ def write_figures(
         )
     known_pairs(pairs, known)
     found = assessed or assess_study(
-        loaded, texts=texts, ks=ks, groups=groups, store=store, options=options, progress=progress
+        loaded,
+        texts=texts,
+        measures=measures,
+        ks=ks,
+        groups=groups,
+        store=store,
+        options=options,
+        progress=progress,
     )
     names = list(dict.fromkeys(one.name for one in found.sets))
     atlas = study_atlas(

@@ -52,6 +52,7 @@ def write_report(
     *,
     assessed: StudyAssessment | None = None,
     texts: Sequence[str] = (),
+    measures: Sequence[str] = (),
     ks: Sequence[int] = (),
     without: Sequence[str] = (),
     groups: Mapping[str, Sequence[str]] | None = None,
@@ -70,9 +71,9 @@ def write_report(
     path : Path or str
         The file.
     assessed : StudyAssessment, optional
-        Their statistics, where they were made before; then `texts`, `ks`, `groups` and `options` do not
-        count.
-    texts, ks, groups, options
+        Their statistics, where they were made before; then `texts`, `measures`, `ks`, `groups` and
+        `options` do not count.
+    texts, measures, ks, groups, options
         As for `assess_study`.
     without : sequence of str
         Models to leave out, by label.
@@ -103,7 +104,14 @@ def write_report(
     refuse_unknown_pairs(explain, [one for found in wanted for one in found.matrices.values()])
     kept = open_store(store)
     found = assessed or assess_study(
-        loaded, texts=texts, ks=ks, groups=groups, store=kept, options=options, progress=progress
+        loaded,
+        texts=texts,
+        measures=measures,
+        ks=ks,
+        groups=groups,
+        store=kept,
+        options=options,
+        progress=progress,
     )
     names = list(dict.fromkeys(one.name for one in found.sets))
     evidence = study_evidence(loaded, texts=names, store=kept, folder=folder)

@@ -13,6 +13,8 @@ from isodepth.report.sentences import is_control
 from isodepth.results import StudyResults
 
 FEW_TEXTS = 500
+MOST_TITLES = 6
+"""Of measures in one sentence; the others are counted."""
 METHOD_OF_READING = (
     "Every text is read by every model. At the end of each decoder block the activation of a text is "
     "taken. "
@@ -59,11 +61,14 @@ def method(sets: Sequence[TextSetAssessment], options: AssessmentOptions) -> lis
         How much was permuted and resampled.
     """
     paragraphs = [_method_of_similarity(sets)]
-    others = sorted({one.kind.measure for one in sets} - {CHANCE_KNOWN})
+    others = _other_measures(sets)
     if others:
+        titles = listed([measure_title(name) for name in others], most=MOST_TITLES)
         paragraphs.append(
-            f"{listed(others, most=30)}: how far such similarities stray by chance is not known, so "
-            "there are no verdicts and no intervals."
+            f"Layers are {'also ' * (CHANCE_KNOWN in _measures(sets))}compared by {titles}; what "
+            f"{'each' if len(others) > 1 else 'it'} is stands under provenance. How far such "
+            "similarities stray by chance is not known, so there are no verdicts; intervals are of "
+            "means over pairs of models alone, from leaving out one model at a time."
         )
     if any(one.is_from_texts for one in sets):
         paragraphs.append(
@@ -151,6 +156,10 @@ def provenance(sets: Sequence[TextSetAssessment], results: StudyResults) -> list
         for said in filter(None, found.sides):
             rows.append([f"texts: {said.get('name', name)}", _texts_said(said)])
         rows += [[f"imported: {name}", _joined(one)] for one in found.description.get("imported", ())]
+    rows += [
+        [f"measure: {name}", f"{measure_title(name)}; {measure_source(name)}".removesuffix("; ")]
+        for name in _other_measures(sets)
+    ]
     rows += [[f"model: {label}", words] for label, words in _models(sets, results).items()]
     manifest = results.manifest
     rows += [[f"version: {name}", str(value)] for name, value in manifest.get("versions", {}).items()]
@@ -208,14 +217,19 @@ def _method_of_similarity(sets: Sequence[TextSetAssessment]) -> str:
     prepared = list(dict.fromkeys(one.matrices.preprocessing for one in sets))
     if prepared != ["none"]:
         said.append(f"Each layer's activations first went through: {listed(prepared, most=30)}. ")
-    if any(one.kind.measure == CHANCE_KNOWN for one in sets):
+    if CHANCE_KNOWN in _measures(sets):
         metrics = dict.fromkeys(
             one.matrices.metric or "cosine" for one in sets if one.kind.measure == CHANCE_KNOWN
         )
         near = " or ".join(NEAR.get(metric, f"by {metric}") for metric in metrics)
         said.append(METHOD_OF_MUTUAL_KNN.format(near=near))
-    for name in dict.fromkeys(one.kind.measure for one in sets):
-        source = measure_source(name)
-        if name != CHANCE_KNOWN and source:
-            said.append(f"{name} is {measure_title(name)} ({source.rstrip('.')}). ")
     return "".join([*said, METHOD_OF_MATRICES])
+
+
+def _measures(sets: Sequence[TextSetAssessment]) -> list[str]:
+    return list(dict.fromkeys(one.kind.measure for one in sets))
+
+
+def _other_measures(sets: Sequence[TextSetAssessment]) -> list[str]:
+    """Return the measures that are shown besides the one that the method tells of."""
+    return [name for name in _measures(sets) if name != CHANCE_KNOWN]

@@ -72,8 +72,10 @@ def three_sentences(
         n_models = len({label for one in sets for label in (*one.matrices.left, *one.matrices.right)})
         alone = f"There is no pair of models to compare: {counted(n_models, 'model')} in all."
         return alone, "So nothing is said of depth.", "Nor of how layers correspond."
-    # beside verdicts, measures that have none would only blur the counts
-    decided = [shown for shown in everything if shown.verdict is not None] or everything
+    # beside verdicts, measures that have none would only blur the counts; nor do they share a scale
+    decided = [shown for shown in everything if shown.verdict is not None] or [
+        shown for shown in everything if shown.one.kind.measure == everything[0].one.kind.measure
+    ]
     controls = [one.name for one in sets if is_control(one.name, results)]
     plain = [shown for shown in decided if shown.one.name not in controls]
     told = plain or decided
@@ -213,6 +215,8 @@ def _correspondence(told: Sequence[_Shown], aside: Sequence[_Shown]) -> str:
             size = f"{statistics.median(departures):.3f} of a model's depth at the median "
             size += f"({departures[0]:.3f} to {departures[-1]:.3f} over {len(matched):,} pairs)"
         parts = [f"Where similarity goes by depth, corresponding layers are off proportional by {size}"]
+    elif told[0].verdict is None:
+        parts = ["Which layers correspond has no verdict either, and so says little"]
     else:
         parts = ["No ridge is shown, so which layers correspond says little"]
     if len(told) > 1:
@@ -320,14 +324,13 @@ def _labels(pair: PairAssessment) -> tuple[str, str]:
 
 def _name(one: TextSetAssessment, told: Sequence[_Shown]) -> str:
     """Return a text set's name, and what else tells it from others that are shown."""
-    same = {
-        (other.one.kind.measure, other.one.kind.capture, other.one.kind.pooling)
-        for other in told
-        if other.one.name == one.name
-    }
-    if len(same) == 1:
-        return one.name
-    return f"{one.name} ({one.kind.measure}, {one.kind.capture}, {one.kind.pooling})"
+    same = [other.one.kind for other in told if other.one.name == one.name]
+    differing = [
+        str(getattr(one.kind, what))
+        for what in ("measure", "capture", "pooling")
+        if len({getattr(kind, what) for kind in same}) > 1
+    ]
+    return f"{one.name} ({', '.join(differing)})" if differing else one.name
 
 
 def _where(told: Sequence[_Shown]) -> str:

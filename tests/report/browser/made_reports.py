@@ -192,6 +192,27 @@ def bare_report(folder: Path) -> Made:
     return _written(folder / "bare.html", [assessed], results, {})
 
 
+def directed_report(folder: Path) -> Made:
+    """Write a report of 3 models by a measure that tells left from right and takes no neighbors."""
+    values = np.random.default_rng(31).uniform(size=(sum(LAYERS.values()),) * 2)
+    matrices = AffinityMatrices(
+        values=values,
+        left=tuple(LAYERS),
+        right=tuple(LAYERS),
+        left_layers=tuple(LAYERS.values()),
+        right_layers=tuple(LAYERS.values()),
+        is_symmetric=True,
+        measure="ridge_to_right",
+        k=0,
+        n_texts=N_TEXTS,
+        metric=None,
+    )
+    kind = MatrixKind("ridge_to_right", 0)
+    assessed = assess_text_set("plain", kind, matrices, options=OPTIONS)
+    results = {"plain": TextSetResults(name="plain", matrices={kind: matrices})}
+    return _written(folder / "directed.html", [assessed], results, {})
+
+
 def paper_sized_report(folder: Path) -> Made:
     """Write a report of 24 models from matrices alone, as large as the published ones.
 

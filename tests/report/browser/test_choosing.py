@@ -3,13 +3,25 @@
 import csv
 import io
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import quote
 
+import numpy as np
 import pytest
 
 from isodepth.statistics import permutation_null
 from report.browser.conftest import Opener, Shown
-from report.browser.made_reports import BOLD, FORMULA, LAYERS, MARKUP, PARALLEL, SHEET, K, Made
+from report.browser.made_reports import (
+    BOLD,
+    FORMULA,
+    LAYERS,
+    MARKUP,
+    PARALLEL,
+    SHEET,
+    K,
+    Made,
+    directed_report,
+)
 
 LABELS = list(LAYERS)
 
@@ -325,6 +337,36 @@ def test_downloads_hold_the_numbers(small: Shown) -> None:
     for column, name in (("estimate", "value"), ("low", "low"), ("high", "high")):
         found = [float(row[column]) if row[column] else None for row in rows]
         assert found == pytest.approx([getattr(one, name) for _, one in estimates])
+
+
+def test_of_a_directed_measure_either_order_of_two_models_has_its_own_numbers(
+    opener: Opener, tmp_path: Path
+) -> None:
+    made = directed_report(tmp_path)
+    page = opener(made)
+    matrices = made["plain"].matrices
+    for left, right in ((BOLD, FORMULA), (FORMULA, BOLD)):
+        page.pick(left=left, right=right)
+        values = matrices[left, right].values
+        np.testing.assert_allclose(np.array(page.plotted()["z"]), values, rtol=1e-6)
+        rows = page.page.locator("#table tr.chosen")
+        assert [row.locator("td").all_inner_texts()[:2] for row in rows.all()] == [[left, right]]
+        # lines over all pairs are drawn when they are seen and choices rest
+        page.page.locator("#match-depth").scroll_into_view_if_needed()
+        page.page.wait_for_function(
+            "(n) => document.getElementById('match-depth').data?.[1].x.length === n", arg=LAYERS[left]
+        )
+        forth, back = (page.plotted("match-depth", trace) for trace in (1, 2))
+        assert page.page.evaluate("document.getElementById('match-depth').data.length") == 3
+        assert forth["y"] == pytest.approx((values.argmax(axis=1) + 1) / LAYERS[right])
+        assert back["y"] == pytest.approx((values.argmax(axis=0) + 1) / LAYERS[left])
+        told = downloaded(page, "matrix")
+        assert {(row["left"], row["right"], row["k"]) for row in told} == {(left, right, "")}
+        found = np.array([float(row["similarity"]) for row in told]).reshape(values.shape)
+        np.testing.assert_allclose(found, values, rtol=1e-12)
+    assert page.page.locator("#table tbody tr").count() == 6
+    assert {row["k"] for row in downloaded(page, "pairs")} == {""}
+    assert page.problems == []
 
 
 def test_the_address_leads_back_to_the_choice(small: Shown, opener: Opener, small_made: Made) -> None:

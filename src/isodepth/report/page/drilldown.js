@@ -14,7 +14,9 @@ async function drawTexts(set) {
   const hasIds = leftIds !== null && rightIds !== null;
   byId("texts-body").hidden = !hasIds;
   const missing = set.explain ? "The neighbors of these two models are not in this report." : "No neighbor lists are in this report.";
-  fill(byId("texts-none"), hasIds ? "" : `${missing} Make it with --explain to see which texts agree.`);
+  // shared neighbors are what mutual k-NN counts, and no other measure
+  const why = matrix.chance === null ? "Which texts agree is told of mutual k-NN alone." : `${missing} Make it with --explain to see which texts agree.`;
+  fill(byId("texts-none"), hasIds ? "" : why);
   if (!hasIds) return;
   const k = Math.min(set.ks[state.k].k, set.explain.k);
   const counts = overlaps(set, leftIds, rightIds, state.cell[0], state.cell[1], k);

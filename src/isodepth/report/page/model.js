@@ -45,7 +45,7 @@ async function open(set) {
 function matrixOf(set, kPlace, left, right) {
   const k = set.ks[kPlace];
   let block = set.blockOf.get(`${left} ${right}`);
-  const swapped = block === undefined && set.symmetric;
+  const swapped = block === undefined && set.mirrored;
   if (swapped) block = set.blockOf.get(`${right} ${left}`);
   if (block === undefined) return null;
   const [nLeft, nRight] = [set.left_layers[left], set.right_layers[right]];
@@ -66,7 +66,7 @@ function matrixOf(set, kPlace, left, right) {
 /** Return the statistics of two models, seen from the left one; null for a model with itself. */
 function pairOf(set, left, right) {
   let place = set.pairOf.get(`${left} ${right}`);
-  const swapped = place === undefined && set.symmetric;
+  const swapped = place === undefined && set.mirrored;
   if (swapped) place = set.pairOf.get(`${right} ${left}`);
   return place === undefined ? null : {...set.pairs[place], place, swapped};
 }
@@ -106,21 +106,26 @@ function bestMatches(matrix, side) {
   });
 }
 
-/** Return the highest value of all pairs of different models, in the chosen scale. */
-function highestOf(set, kPlace, scale) {
-  let highest = 0;
-  for (const pair of set.pairs) {
-    const matrix = matrixOf(set, kPlace, pair.left, pair.right);
+/** Return where colors begin and end: at 0, or the lowest similarity below it, and at the highest; z on both sides of 0. */
+function endsOf(matrices, scale) {
+  let [lowest, highest] = [0, 0];
+  for (const matrix of matrices) {
     for (let i = 0; i < matrix.nLeft; i += 1) {
       for (let j = 0; j < matrix.nRight; j += 1) {
         const value = matrix[scale](i, j);
-        const size = scale === "z" ? Math.abs(value) : value;
-        if (size > highest) highest = size;
+        if (value < lowest) lowest = value;
+        else if (value > highest) highest = value;
       }
     }
   }
-  return highest || 1;
+  const size = Math.max(-lowest, highest) || 1;
+  if (scale === "z") return [-size, size];
+  if (scale === "calibrated") lowest = 0;  // below it lies what is less than chance
+  return [lowest, highest || (lowest < 0 ? 0 : 1)];
 }
+
+/** Return where colors of all pairs of different models begin and end. */
+const endsOfPairs = (set, kPlace, scale) => endsOf(set.pairs.map((pair) => matrixOf(set, kPlace, pair.left, pair.right)), scale);
 
 /** Return the ids of a model's nearest neighbors, or null where they are not embedded. */
 async function neighborsOf(set, side, label) {

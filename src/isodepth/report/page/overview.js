@@ -42,14 +42,14 @@ function drawOverview(set) {
     left: row.model, right: column.model, x: margin + column.from, y: bottom - row.to,
     width: column.to - column.from, height: row.to - row.from,
   })));
-  const highest = highestOf(set, state.k, state.scale);
+  const ends = endsOfPairs(set, state.k, state.scale);
   Object.assign(arrayView, {set, boxes, rows, columns});
   const canvas = sheet("array-blocks", width, height);
   const pen = canvas.getContext("2d");
   const table = colorTable(state.scale);
   for (const box of boxes) {
     const matrix = matrixOf(set, state.k, box.left, box.right);
-    const image = blockImage(matrix, highest, table);
+    const image = blockImage(matrix, ends, table);
     pen.imageSmoothingEnabled = box.height * devicePixelRatio < matrix.nLeft || box.width * devicePixelRatio < matrix.nRight;
     pen.imageSmoothingQuality = "high";
     pen.drawImage(image, box.x, box.y, box.width, box.height);
@@ -70,7 +70,7 @@ function drawOverview(set) {
   canvas.onkeydown = walkPairs;
   fill(place, canvas, marks);
   markPair();
-  describeScale(byId("array-scale"), state.scale, highest, set, "Colors of the array");
+  describeScale(byId("array-scale"), state.scale, ends, set, "Colors of the array");
 }
 
 /** Return a canvas of a size in the page's pixels, as sharp as the screen. */
@@ -85,17 +85,16 @@ function sheet(id, width, height) {
 }
 
 /** Return one matrix as a canvas of a pixel a cell. */
-function blockImage(matrix, highest, table) {
+function blockImage(matrix, [lowest, highest], table) {
   const {nLeft, nRight} = matrix;
   const canvas = document.createElement("canvas");
   [canvas.width, canvas.height] = [nRight, nLeft];
   const image = new ImageData(nRight, nLeft);
   const pixels = new Uint32Array(image.data.buffer);
   const value = matrix[state.scale];
-  const isSigned = state.scale === "z";
   for (let i = 0; i < nLeft; i += 1) {
     for (let j = 0; j < nRight; j += 1) {
-      const share = isSigned ? (value(i, j) / highest + 1) / 2 : value(i, j) / highest;
+      const share = (value(i, j) - lowest) / (highest - lowest);
       pixels[(nLeft - 1 - i) * nRight + j] = table[Math.max(0, Math.min(255, Math.round(share * 255) || 0))];
     }
   }
@@ -194,9 +193,8 @@ function showTip(box, event) {
 }
 
 /** Say in words and colors what a color scale is. */
-function describeScale(place, scale, highest, set, whose) {
+function describeScale(place, scale, [lowest, highest], set, whose) {
   const stops = stopsOf(scale).map((rgb) => `rgb(${rgb.join(",")})`).join(",");
-  const lowest = scale === "z" ? -highest : 0;
   const digits = scale === "z" ? 1 : 3;
   const bar = element("span", {style: `display:inline-block;width:9rem;height:.8em;margin:0 .5rem;background:linear-gradient(90deg,${stops})`});
   const chance = set.ks[state.k].chance;

@@ -58,15 +58,13 @@ function drawMatrix(set, matrix, pair, names) {
   const value = matrix[state.scale];
   const [rows, columns] = [Array.from({length: nLeft}, (_, i) => i), Array.from({length: nRight}, (_, j) => j)];
   const values = rows.map((i) => columns.map((j) => value(i, j)));
-  const highest = state.sameScale ? highestOf(set, state.k, state.scale)
-    : Math.max(1e-9, ...values.flat().map((one) => (state.scale === "z" ? Math.abs(one) : one) || 0));
-  const lowest = state.scale === "z" ? -highest : 0;
+  const [lowest, highest] = state.sameScale ? endsOfPairs(set, state.k, state.scale) : endsOf([matrix], state.scale);
   const [x, y] = [columns.map((j) => j + 1), rows.map((i) => i + 1)];
   const heat = {
     type: "heatmap", z: values, x, y, zmin: lowest, zmax: highest, colorscale: plotScale(state.scale),
     customdata: rows.map((i) => columns.map((j) => cellNumbers(set, matrix, pair, i, j))), meta: names.map(plotText),
     hovertemplate: "layer %{y} of %{meta[0]} (depth %{customdata[0]})<br>layer %{x} of %{meta[1]} (depth %{customdata[1]})<br>"
-      + "similarity %{customdata[2]}<br>chance %{customdata[3]}, z %{customdata[4]}<br>calibrated %{customdata[5]}<extra></extra>",
+      + `similarity %{customdata[2]}${matrix.chance === null ? "" : "<br>chance %{customdata[3]}, z %{customdata[4]}<br>calibrated %{customdata[5]}"}<extra></extra>`,
     colorbar: {title: {text: SCALE_NAMES[state.scale], side: "right"}, thickness: 14, outlinewidth: 0, x: 1.02, len: 0.8, y: 0.4},
   };
   const [above, beside] = marginals(matrix, null);
@@ -76,12 +74,12 @@ function drawMatrix(set, matrix, pair, names) {
     {...best, type: "scatter", x: beside, y, xaxis: "x2", line: {color: color("right"), width: 1.6}},
     ...overlays(set, matrix, pair)];
   const look = {
-    margin: {l: 60, r: 70, t: 8, b: 48}, hovermode: "closest", meta: {highest},
+    margin: {l: 60, r: 70, t: 8, b: 48}, hovermode: "closest",
     axes: {
       xaxis: {domain: [0, 0.82], range: [0.5, nRight + 0.5], tickvals: layerTicks(nRight), title: {text: `layer of ${plotText(shortened(names[1]))}`}, zeroline: false, showgrid: false},
       yaxis: {domain: [0, 0.82], range: [0.5, nLeft + 0.5], tickvals: layerTicks(nLeft), title: {text: `layer of ${plotText(shortened(names[0]))}`}, zeroline: false, showgrid: false},
-      xaxis2: {domain: [0.84, 1], anchor: "y", nticks: 3, tickangle: 0, showticklabels: !isNarrow(), ...marginalRange(state.scale, highestIn(beside))},
-      yaxis2: {domain: [0.84, 1], anchor: "x", nticks: 3, ...marginalRange(state.scale, highestIn(above))},
+      xaxis2: {domain: [0.84, 1], anchor: "y", nticks: 3, tickangle: 0, showticklabels: !isNarrow(), ...marginalRange(matrix, beside)},
+      yaxis2: {domain: [0.84, 1], anchor: "x", nticks: 3, ...marginalRange(matrix, above)},
     },
     shapes: [cursor()],
   };
@@ -105,8 +103,11 @@ function chooseCellAt({clientX, clientY}) {
   if (cell.every((layer, side) => layer >= 0 && layer < [nLeft, nRight][side])) change({cell});
 }
 
-const highestIn = (values) => Math.max(1e-9, ...values.filter((one) => !Number.isNaN(one)));
-const marginalRange = (scale, highest) => (scale === "raw" ? {range: [0, 1.06 * highest]} : {});
+/** Return the range of a curve beside the matrix: that of the matrix too, for the row or column under the pointer. */
+function marginalRange(matrix, values) {
+  if (state.scale !== "raw") return {};
+  return {range: [1.06 * endsOf([matrix], "raw")[0], 1.06 * Math.max(1e-9, ...values)]};
+}
 
 /** Return what is said of a cell: depths, similarity with its interval, chance, z, calibrated. */
 function cellNumbers(set, matrix, pair, i, j) {
@@ -204,16 +205,21 @@ function markCell(set) {
     [`layer ${j + 1}`, set.right[state.right], `depth ${rightDepth}`],
   ];
   const list = element("dl", {},
-    element("dt", {}, "similarity"), element("dd", {id: "cell-similarity"}, similarity),
-    element("dt", {}, "chance"), element("dd", {id: "cell-chance"}, chance),
-    element("dt", {}, "z"), element("dd", {id: "cell-z"}, `${z}${set.ks[state.k].sds ? "" : " (by the paper's null model)"}`),
-    element("dt", {}, "calibrated"), element("dd", {id: "cell-calibrated"}, calibrated));
+    element("dt", {}, "similarity"), element("dd", {id: "cell-similarity"}, similarity));
+  if (matrix.chance !== null) {
+    list.append(element("dt", {}, "chance"), element("dd", {id: "cell-chance"}, chance),
+      element("dt", {}, "z"), element("dd", {id: "cell-z"}, `${z}${set.ks[state.k].sds ? "" : " (by the paper's null model)"}`),
+      element("dt", {}, "calibrated"), element("dd", {id: "cell-calibrated"}, calibrated));
+  }
   if (matched) {
     list.append(element("dt", {}, `layer ${i + 1} corresponds to`), element("dd", {}, matchedWords(matched)));
   }
   fill(byId("cell-numbers"),
     ...rows.map(([layer, name, depth]) => element("div", {}, element("strong", {}, layer), " of ", element("bdi", {}, name), `, ${depth}`)),
-    list, element("button", {type: "button", onclick: () => byId("texts").scrollIntoView()}, "The texts behind this cell"));
+    list);
+  if (matrix.chance !== null) {
+    byId("cell-numbers").append(element("button", {type: "button", onclick: () => byId("texts").scrollIntoView()}, "The texts behind this cell"));
+  }
 }
 
 function matchedWords(matched) {
@@ -240,9 +246,9 @@ function fillPairNumbers(set, pair, names) {
     ["on the generalized diagonal", estimate(profile.on_mean)],
     ["off it", estimate(profile.off_mean)],
     ["on minus off", estimate(profile.on_minus_off)],
-    ["p if no layers shared neighbors beyond chance", sharedP(pair)],
+    ...(pair.p_shared === null ? [] : [["p if no layers shared neighbors beyond chance", sharedP(pair)]]),
     ...(pair.p_best === null || set.pairs.length < 2 ? [] : [["the same, over all pairs of models", pValue(pair.p_best)]]),
-    ["p if no ridge ran through all depths", pValue(pair.p_depth)],
+    ...(pair.p_depth === null ? [] : [["p if no ridge ran through all depths", pValue(pair.p_depth)]]),
     ["paper's t-test, Bonferroni", pValue(student.bonferroni)],
     ["departure from proportional depth (+: right deeper)", estimate(pair.swapped ? turned(pair.departure) : pair.departure)],
     ["disagreement of map and best matches", number(pair.match_disagreement)],

@@ -21,8 +21,10 @@ const part = (row, name) => (row.pair.profile[name] ? row.pair.profile[name][0] 
 
 function drawTable(set) {
   const wanted = state.filter.trim().toLowerCase();
-  const rows = set.pairs.map((pair) => ({pair, left: set.left[pair.left], right: set.right[pair.right]}))
-    .filter((row) => [row.left, row.right, row.pair.verdict || ""].some((one) => one.toLowerCase().includes(wanted)));
+  const all = set.pairs.map((pair) => ({pair, left: set.left[pair.left], right: set.right[pair.right]}));
+  // of measures without verdicts some columns would be empty
+  const columns = COLUMNS.filter((column) => all.some((row) => ![null, "–"].includes(column.of(row))));
+  const rows = all.filter((row) => [row.left, row.right, row.pair.verdict || ""].some((one) => one.toLowerCase().includes(wanted)));
   const by = COLUMNS.find((column) => column.id === tableView.sort);
   const sign = tableView.descending ? -1 : 1;
   rows.sort((one, other) => {
@@ -30,13 +32,13 @@ function drawTable(set) {
     if (a === null || b === null) return (a === null) - (b === null);  // what is missing stands last
     return sign * (typeof a === "string" ? a.localeCompare(b) : a - b);
   });
-  const head = COLUMNS.map((column) => element("th", {
+  const head = columns.map((column) => element("th", {
     scope: "col", class: column.say ? "number" : null,
     "aria-sort": column.id === tableView.sort ? (tableView.descending ? "descending" : "ascending") : "none",
   }, element("button", {type: "button", onclick: () => sortBy(set, column.id)}, column.name)));
   const body = rows.map((row) => element("tr", {
     class: isChosenPair(set, row.pair) ? "chosen" : null, onclick: () => change({left: row.pair.left, right: row.pair.right}),
-  }, ...COLUMNS.map((column) => (column.id === "left"
+  }, ...columns.map((column) => (column.id === "left"
     ? element("td", {}, element("button", {type: "button"}, element("bdi", {}, row.left)))
     : element("td", {class: column.say ? "number" : null}, element("bdi", {}, column.say ? column.say(row) : column.of(row)))))));
   fill(byId("table"), element("caption", {class: "hint"}, `${rows.length} of ${set.pairs.length} pairs, ${set.ks[set.main].said}`),
@@ -71,12 +73,16 @@ function drawAbout() {
   fill(byId("provenance"), element("tbody", {}, ...payload.provenance.map(([key, value]) => element("tr", {}, element("th", {scope: "row"}, key), element("td", {}, element("bdi", {}, value))))));
 }
 
+/** Return a number of neighbors as tables have it: nothing where the measure takes none. */
+const counted = (k) => k || null;
+const mainK = (set) => counted(set.ks[set.main].k);
+
 const DOWNLOADS = {
   pairs: ["tests of all pairs", (set) => [["left", "right", "verdict", "basis", "k", "p_shared", "p_depth", "p_student", "p_student_bonferroni", "departure", "departure_absolute", "match_disagreement"],
-    ...set.pairs.map((pair) => [set.left[pair.left], set.right[pair.right], pair.verdict, pair.basis, set.ks[set.main].k, pair.p_shared, pair.p_depth,
+    ...set.pairs.map((pair) => [set.left[pair.left], set.right[pair.right], pair.verdict, pair.basis, mainK(set), pair.p_shared, pair.p_depth,
       pair.tests.student ? pair.tests.student[1] : null, (pair.adjusted.student || {}).bonferroni ?? null, pair.departure[0], pair.departure_absolute[0], pair.match_disagreement])]],
   profile: ["profiles of all pairs", (set) => [["left", "right", "k", "part", "estimate", "low", "high"],
-    ...set.pairs.flatMap((pair) => Object.entries(pair.profile).map(([name, found]) => [set.left[pair.left], set.right[pair.right], set.ks[set.main].k, name, ...found]))]],
+    ...set.pairs.flatMap((pair) => Object.entries(pair.profile).map(([name, found]) => [set.left[pair.left], set.right[pair.right], mainK(set), name, ...found]))]],
   layers: ["layer pairs of all pairs", (set) => [LAYER_COLUMNS, ...set.pairs.flatMap((pair) => layerRows(set, pair.left, pair.right))]],
   matrix: ["this pair's matrix", (set) => [LAYER_COLUMNS, ...layerRows(set, state.left, state.right)]],
   map: ["this pair's depth map", (set) => mapTable(set)],
@@ -88,7 +94,7 @@ function layerRows(set, left, right) {
   const rows = [];
   for (let i = 0; i < matrix.nLeft; i += 1) {
     for (let j = 0; j < matrix.nRight; j += 1) {
-      rows.push([set.left[left], set.right[right], matrix.k, i + 1, j + 1, (i + 1) / matrix.nLeft, (j + 1) / matrix.nRight,
+      rows.push([set.left[left], set.right[right], counted(matrix.k), i + 1, j + 1, (i + 1) / matrix.nLeft, (j + 1) / matrix.nRight,
         matrix.raw(i, j), matrix.chance, matrix.z(i, j), matrix.calibrated(i, j)]);
     }
   }
@@ -99,7 +105,7 @@ function mapTable(set) {
   const pair = pairOf(set, state.left, state.right);
   const names = [set.left[state.left], set.right[state.right]];
   const rows = pair ? ["left", "right"].flatMap((side, place) => mapOf(set, pair, side).map((one, layer) => [
-    names[place], names[1 - place], side, set.ks[set.main].k, layer + 1, ...MAP_COLUMNS.map((column) => one[column])])) : [];
+    names[place], names[1 - place], side, mainK(set), layer + 1, ...MAP_COLUMNS.map((column) => one[column])])) : [];
   return [["from", "to", "from_side", "k", "from_layer", "to_first", "to_last", "to_layer", "low", "high", "simultaneous_low", "simultaneous_high", "similarity", "margin", "slope"], ...rows];
 }
 

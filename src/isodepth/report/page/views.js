@@ -17,8 +17,7 @@ function drawViews(set) {
 function directions(set) {
   return set.pairs.flatMap((pair) => {
     const matrix = matrixOf(set, state.k, pair.left, pair.right);
-    const isChosen = (pair.left === state.left && pair.right === state.right)
-      || (set.symmetric && pair.left === state.right && pair.right === state.left);
+    const isChosen = isChosenPair(set, pair);
     return ["left", "right"].map((side) => {
       const best = bestMatches(matrix, side);
       const [n, m] = side === "left" ? [matrix.nLeft, matrix.nRight] : [matrix.nRight, matrix.nLeft];
@@ -40,8 +39,8 @@ function drawMatches(set) {
       joined.y.push(...one[quantity], null);
       joined.customdata.push(...one.depths.map(() => one.pair.place ?? set.pairs.indexOf(one.pair)), null);
     }
-    const highest = quantity === "matched" ? 1 : Math.max(0.01, ...all.flatMap((one) => one.similarity));
-    const traces = isMany ? [density(all, quantity, highest)] : [];
+    const reach = quantity === "matched" ? [0, 1] : reachOf(all.flatMap((one) => one.similarity));
+    const traces = isMany ? [density(all, quantity, reach)] : [];
     traces.push({type: "scatter", mode: "lines", ...joined, hoverinfo: "none", line: {color: color("muted"), width: isMany ? 0.5 : 1}, opacity: isMany ? 0.12 : 0.5});
     if (isMany) traces.push(middle(all, quantity));
     for (const one of all.filter((each) => each.isChosen)) {
@@ -53,30 +52,34 @@ function drawMatches(set) {
     const reference = isDepth ? {y0: 0, y1: 1} : {y0: set.ks[state.k].chance, y1: set.ks[state.k].chance};
     plot(id, traces, {hovermode: "closest", axes: {
       xaxis: {title: {text: "depth: layer / number of layers"}, range: [0, 1.02]},
-      yaxis: {title: {text: isDepth ? "depth of its most similar layer" : "similarity"}, range: [0, 1.02 * highest]},
+      yaxis: {title: {text: isDepth ? "depth of its most similar layer" : "similarity"}, range: reach.map((end) => 1.02 * end)},
     }, shapes: reference.y0 === null ? [] : [{type: "line", x0: 0, x1: 1, ...reference, line: {color: color("ink"), width: 1, dash: "dot"}}]});
     onPoint(id, (point) => choosePlace(set, point.customdata));
   }
   const many = isMany ? " Shaded: the share of lines that pass at each depth. Strong line: their median." : "";
   const k = `${set.ks[state.k].said}`;
   fill(byId("depth-caption"), `Where in the other model the most similar layer lies, one line for each pair and direction (${all.length}; ${k}). Dotted: equal relative depth.${many}`);
-  fill(byId("similarity-caption"), `How similar that layer is (${k}). Dotted: chance.${many}`);
+  fill(byId("similarity-caption"), `How similar that layer is (${k}).${set.ks[state.k].chance === null ? "" : " Dotted: chance."}${many}`);
 }
+
+/** Return where an axis of similarities begins and ends: at 0, or the lowest below it, and at the highest. */
+const reachOf = (values) => [Math.min(0, ...values), Math.max(0.01, ...values)];
 
 const at = (one, quantity, depth) => one[quantity][Math.max(0, Math.ceil(depth * one.depths.length - 1e-9) - 1)];
 
 /** Return how many of the lines pass where, as shades: hundreds of lines on each other show no more. */
-function density(all, quantity, highest) {
+function density(all, quantity, [lowest, highest]) {
   const [across, up] = [60, 48];
+  const height = (highest - lowest) / up;
   const counts = Array.from({length: up}, () => new Array(across).fill(0));
   for (const one of all) {
     for (let column = 0; column < across; column += 1) {
-      const row = Math.min(up - 1, Math.floor(at(one, quantity, (column + 0.5) / across) / highest * up));
+      const row = Math.min(up - 1, Math.floor((at(one, quantity, (column + 0.5) / across) - lowest) / height));
       counts[row][column] += 1 / all.length;
     }
   }
   const [from, to] = [color("page"), color("muted")];
-  return {type: "heatmap", z: counts, x0: 0.5 / across, dx: 1 / across, y0: highest * 0.5 / up, dy: highest / up, zmin: 0, zmax: 0.35,
+  return {type: "heatmap", z: counts, x0: 0.5 / across, dx: 1 / across, y0: lowest + 0.5 * height, dy: height, zmin: 0, zmax: 0.35,
     colorscale: [[0, from], [1, to]], showscale: false, hoverinfo: "skip"};
 }
 
@@ -93,7 +96,7 @@ function choosePlace(set, place) {
 }
 
 const isChosenPair = (set, pair) => (pair.left === state.left && pair.right === state.right)
-  || (set.symmetric && pair.left === state.right && pair.right === state.left);
+  || (set.mirrored && pair.left === state.right && pair.right === state.left);
 
 function drawContrast(set) {
   const known = set.pairs.map((pair, place) => ({pair, place})).filter(({pair}) => pair.profile.on_mean);
@@ -115,11 +118,12 @@ function drawContrast(set) {
   // once more over all others: among hundreds its own mark is hidden
   traces.push({type: "scatter", mode: "markers", hoverinfo: "skip", showlegend: false, x: chosen.map(({pair}) => pair.profile.off_mean[0]),
     y: chosen.map(({pair}) => pair.profile.on_mean[0]), marker: {symbol: "circle-open", size: 16, color: color("ink"), line: {width: 2}}});
-  const most = Math.max(0.01, ...known.flatMap(({pair}) => [pair.profile.on_mean[2] ?? pair.profile.on_mean[0], pair.profile.off_mean[2] ?? pair.profile.off_mean[0]])) * 1.06;
+  const said = known.flatMap(({pair: {profile}}) => [...profile.on_mean, ...profile.off_mean]).filter((one) => one !== null);
+  const [least, most] = reachOf(said).map((end) => 1.06 * end);
   plot("contrast", traces, {showlegend: true, legend: {orientation: "h", y: 1.14, x: 0}, margin: {l: 55, r: 15, t: 34, b: 45}, hovermode: "closest", axes: {
-    xaxis: {title: {text: "mean off the generalized diagonal"}, range: [0, most]},
-    yaxis: {title: {text: "mean on it"}, range: [0, most]},
-  }, shapes: [{type: "line", x0: 0, y0: 0, x1: most, y1: most, line: {color: color("ink"), width: 1, dash: "dot"}}]});
+    xaxis: {title: {text: "mean off the generalized diagonal"}, range: [least, most]},
+    yaxis: {title: {text: "mean on it"}, range: [least, most]},
+  }, shapes: [{type: "line", x0: least, y0: least, x1: most, y1: most, line: {color: color("ink"), width: 1, dash: "dot"}}]});
   onPoint("contrast", (point) => choosePlace(set, point.customdata));
   const above = known.filter(({pair}) => pair.profile.on_mean[0] > pair.profile.off_mean[0]).length;
   fill(byId("contrast-caption"), `Mean similarity on the generalized diagonal against off it (${set.ks[set.main].said}): ${above} of ${known.length} pairs lie above the dotted line of equality.`);
@@ -133,13 +137,13 @@ async function drawSquare(set) {
   const numbers = await unpack(square.values);
   const rows = Array.from({length: n}, (_, i) => Array.from(numbers.subarray(i * n, (i + 1) * n)));
   const depths = Array.from({length: n}, (_, i) => (i + 0.5) / n);
-  const highest = Math.max(...numbers);
-  plot("square", [{type: "heatmap", x: depths, y: depths, z: rows, zmin: 0, zmax: highest, colorscale: plotScale("raw"),
+  const [lowest, highest] = [Math.min(0, ...numbers), Math.max(0, ...numbers)];
+  plot("square", [{type: "heatmap", x: depths, y: depths, z: rows, zmin: lowest, zmax: highest, colorscale: plotScale("raw"),
     colorbar: {title: {text: "mean similarity", side: "right"}, thickness: 12, outlinewidth: 0},
     hovertemplate: "depths %{y:.2f} and %{x:.2f}: %{z:.3f}<extra></extra>"}], {margin: {l: 55, r: 10, t: 10, b: 45}, axes: {
     xaxis: {title: {text: "depth of the right model"}, range: [0, 1], showgrid: false}, yaxis: {title: {text: "depth of the left model"}, range: [0, 1], showgrid: false},
   }});
-  fill(byId("square-caption"), `The mean of ${square.n_matrices} matrices on a square of relative depths${square.both_orders ? ", each in both orders" : ""} (${set.ks[set.main].said}; colors 0 to ${number(highest)}).`);
+  fill(byId("square-caption"), `The mean of ${square.n_matrices} matrices on a square of relative depths${square.both_orders ? ", each in both orders" : ""} (${set.ks[set.main].said}; colors ${number(lowest)} to ${number(highest)}).`);
 }
 
 function drawProfile(set) {
