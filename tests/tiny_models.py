@@ -468,8 +468,8 @@ def adapted(
     with quietly(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # PEFT's advice on tied weights and hub look-ups
         whole = transformers.AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+        torch.manual_seed(seed)  # PEFT draws weights, too
         model = peft.get_peft_model(whole, config)
-        torch.manual_seed(seed)
         with torch.no_grad():
             for parameter in model.parameters():
                 if parameter.requires_grad:

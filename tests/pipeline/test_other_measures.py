@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -540,3 +541,19 @@ def test_a_packages_measure_runs_in_a_study_and_each_version_has_its_own_values(
 
     assert keys_of("1.5", "again") == set()
     assert len(keys_of("1.6", "other")) == 1
+
+
+def test_a_measure_that_fails_leaves_the_others_and_is_named(
+    measured: Ran, copied_measured: Store, tmp_path: Path, package: Callable[[str], None]
+) -> None:
+    package("1.5")
+    module = tmp_path / "site" / "lengths_of_others.py"
+    broken = PACKAGE.replace("return float", "raise ZeroDivisionError('no length')\n    return float")
+    module.write_text(broken)
+    sys.modules.pop("lengths_of_others", None)
+    keys = {**measured.study.as_dict(), "measures": ["length_share", "mutual_knn"]}
+    results = run_study(Study.of(**keys), tmp_path / "out", store=copied_measured)
+    assert {kind.measure for kind in results["red.txt"].matrices} == {"mutual_knn"}
+    (said,) = [one for one in results.manifest["missing"] if "red.txt" in one["what"]]
+    assert "the measure share of the length failed on" in said["reason"]
+    assert "no length" in said["reason"]

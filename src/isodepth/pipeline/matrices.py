@@ -16,7 +16,7 @@ import numpy as np
 from isodepth.activations import Activations, ExtractionOptions
 from isodepth.affinity import AFFINITY_VERSION, AffinityMatrices, all_affinities, measure_named
 from isodepth.affinity.measures import measure_identity
-from isodepth.errors import StoreError
+from isodepth.errors import IsodepthError, StoreError
 from isodepth.interchange import ImportedReading
 from isodepth.neighbors import Neighbors
 from isodepth.pipeline.readings import Reading
@@ -158,9 +158,25 @@ def relate(selections: Sequence[Selection], store: Store, progress: Progress, wa
         Matrices of the same readers, by several measures and k.
     store, progress, wait
         As in `isodepth.pipeline.reading_work.read`.
+
+    Raises
+    ------
+    IsodepthError
+        If some cannot be computed, after all others have been; all are told.
     """
     held: dict[tuple[str, str], Neighbors | Activations] = {}
-    return all(relate_one(selection, store, progress, wait, held=held) for selection in selections)
+    are_there, refusals = True, []
+    for selection in selections:
+        try:
+            are_there &= relate_one(selection, store, progress, wait, held=held)
+        except IsodepthError as error:
+            refusals.append(error)
+    messages = list(dict.fromkeys(error.message for error in refusals))
+    if len(messages) > 1:
+        raise IsodepthError("; ".join(messages), hint=refusals[0].hint) from refusals[0]
+    if refusals:
+        raise refusals[0]
+    return are_there
 
 
 def relate_one(

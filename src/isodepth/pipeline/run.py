@@ -150,7 +150,7 @@ def _run_plan(
     related = [task for one in sets for task in _matrix_tasks(one, kept)]
     run("comparisons", related, sum(len(_groups(one)) for one in sets))
     reasons = [*plan.missing, *failed.values()]
-    done = [found for one in sets if (found := _compared(one, failed)).selections]
+    done = [found for one in sets if (found := _compared(one, kept, failed)).selections]
     if not done:
         raise StoreError(
             f"{plan.study.name}: there is nothing to write, because all of it failed; first: "
@@ -280,13 +280,14 @@ def _matrix_label(planned: PlannedSet, capture: str, pooling: str) -> str:
     return f"comparing layers on {planned.name}" + f" ({capture}, {pooling})" * several
 
 
-def _compared(planned: PlannedSet, failed: Collection[str]) -> PlannedSet:
-    """Return a text set without the matrices whose computation failed."""
+def _compared(planned: PlannedSet, store: Store, failed: Collection[str]) -> PlannedSet:
+    """Return a text set without the matrices that could not be computed; of a task, some may be."""
     return replace(
         planned,
         selections={
             kind: selection
             for kind, selection in planned.selections.items()
             if _matrix_label(planned, kind.capture, kind.pooling) not in failed
+            or stored_matrices(selection, store) is not None
         },
     )

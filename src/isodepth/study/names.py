@@ -53,7 +53,7 @@ def known_name(name: str, known: Iterable[str], *, what: str) -> str:
         return name
     near = nearest_names(name, names)
     raise UnknownNameError(
-        f"there is no such {what}: expected one of {listed(names, most=20)}",
+        f"there is no such {what}: expected one of {listed(names, most=40)}",
         hint=f"did you mean {' or '.join(near)}?" if near else None,
     )
 
