@@ -297,7 +297,7 @@ def lines_of(error: StudyError) -> list[str]:
                 'measures = "knn": there is no such measure: expected one of '
                 f"{', '.join(OURS)}; did you mean cknna or rank_knn or cycle_knn?",
                 'metric = "cosin": there is no such metric: expected one of '
-                f"{', '.join(METRICS)}; did you mean cosine?",
+                f"{', '.join(METRICS)}; did you mean cosine or correlation?",
             ],
         ),
         (
