@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from isodepth.affinity import AffinityMatrix
 from isodepth.confounds.table import ConfoundTable
+from isodepth.results.study import read_title
 
 if TYPE_CHECKING:
     import pyarrow
@@ -46,8 +47,7 @@ class TextSetConfounds:
     @property
     def title(self) -> str:
         """The text set, with capture and pooling where they are not the usual ones."""
-        unusual = [self.capture] * (self.capture != "block") + [self.pooling] * (self.pooling != "last")
-        return f"{self.name} ({', '.join(unusual)})" if unusual else self.name
+        return read_title(self.name, self.capture, self.pooling)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -41,6 +41,12 @@ class MatrixKind(NamedTuple):
         return f"{self.measure}/k={self.k}/{self.capture}/{self.pooling}"
 
 
+def read_title(name: str, capture: str, pooling: str) -> str:
+    """Return a text set's name, with what was read where that is not the block at the last token."""
+    unusual = [capture] * (capture != "block") + [pooling] * (pooling != "last")
+    return f"{name} ({', '.join(unusual)})" if unusual else name
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TextSetResults:
     """All matrices of one text set, or of one pair of parallel ones.

@@ -16,6 +16,7 @@ from isodepth.affinity import AffinityMatrix
 from isodepth.axes import layer_numbers, relative_depths
 from isodepth.errors import UnknownNameError, counted, listed, nearest_names
 from isodepth.notebook import card, table
+from isodepth.results.study import read_title
 from isodepth.stability.layers import LayerStability
 from isodepth.stability.points import SimilarityCurves, calibrated
 
@@ -60,8 +61,7 @@ class TextSetStability:
     @property
     def title(self) -> str:
         """Its name, with what was read where that is not the block at the last token."""
-        unusual = [self.capture] * (self.capture != "block") + [self.pooling] * (self.pooling != "last")
-        return f"{self.name} ({', '.join(unusual)})" if unusual else self.name
+        return read_title(self.name, self.capture, self.pooling)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
