@@ -99,7 +99,9 @@ def test_it_prints_a_line_for_each_control_and_what_moves(
         shown = f"{difference.value:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]"
         assert line.rstrip().endswith(row.verdict)
         assert shown in line
-    assert lines[5] == ("  not possible: there is no untrained copy of model-0, model-1, model-2")
+    assert lines[5] == (
+        "  not possible: untrained: there is no untrained copy of model-0, model-1, model-2"
+    )
     assert lines[6] == ""
     assert lines[7].startswith("imdb (mean) (61 texts")
     assert [line for line in lines if line.startswith("note: ")] == ["note: twice", "note: of the set"]

@@ -183,3 +183,14 @@ def test_too_many_texts_are_refused_with_what_they_would_take():
     with pytest.raises(ParameterError, match=r"16,385 texts .* would take 2\.1 GB") as caught:
         layer_similarities(vectors)
     assert caught.value.hint == "take a sample of the texts."
+
+
+def test_products_that_float32_does_not_hold_end_at_its_largest_as_those_of_neighbors_do(
+    rng: np.random.Generator,
+):
+    layer = (rng.normal(size=(61, 5)) * 1e30).astype(np.float32)
+    ids, similarities = nearest(layer_similarities(layer, "inner_product"), 3)
+    expected, largest = layer_neighbors(layer, 3, "inner_product")
+    np.testing.assert_array_equal(ids, expected)
+    np.testing.assert_array_equal(similarities, largest)
+    assert similarities.max() == np.finfo(np.float32).max

@@ -97,9 +97,9 @@ def test_the_scale_begins_at_the_lowest_value_below_0(some: AffinityMatrix, shif
     figure = affinity_figure(replace(some, values=some.values - shift))
     low, high = (float(end) - shift for end in (some.values.min(), some.values.max()))
     (image,) = main_axes(figure).images
-    np.testing.assert_allclose(image.get_clim(), (low, max(high, 0.0)))
+    np.testing.assert_allclose(image.get_clim(), (low, high))
     assert extend_of(figure) == "neither"
-    assert color_bar(figure).get_ylabel().endswith(f"color scale {low:.3g} to {max(high, 0.0):.3g}")
+    assert color_bar(figure).get_ylabel().endswith(f"color scale {low:.3g} to {high:.3g}")
 
 
 @pytest.mark.parametrize("highest", [0.0, -0.5, float("nan"), float("inf")])

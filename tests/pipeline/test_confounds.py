@@ -488,8 +488,8 @@ def test_controls_start_from_the_studys_own_metric_and_preprocessing(
     (one,) = found.sets
     assert (one.table.metric, one.table.preprocessing) == ("euclidean", "center")
     assert one.table.problems == {
-        "euclidean": "euclidean: it is the study's own metric",
-        "center": "center: it changes nothing after the study's own center",
+        "euclidean": "it is the study's own metric",
+        "center": "it changes nothing by euclidean",
     }
     assert not [note for note in found.notes if "start from" in note]
     store = Store(study.store)

@@ -145,9 +145,15 @@ def _set_lines(one: "TextSetConfounds") -> list[str]:
         f"{counted(n_pairs, 'pair')} of models; 0 is chance, 1 the same neighbors)",
         *(f"  {line}" for line in columns(rows)),
     ]
-    for why in dict.fromkeys(table.problems.values()):
+    by_reason: dict[str, list[str]] = {}
+    for control, why in table.problems.items():
+        by_reason.setdefault(why, []).append(control)
+    for why, controls in by_reason.items():
         lines += textwrap.wrap(
-            f"not possible: {why}", WIDTH, initial_indent="  ", subsequent_indent="    "
+            f"not possible: {', '.join(controls)}: {why}",
+            WIDTH,
+            initial_indent="  ",
+            subsequent_indent="    ",
         )
     return lines
 

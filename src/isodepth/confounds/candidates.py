@@ -252,11 +252,12 @@ def same_stratum(
     allowed = _are_equal(labels)
     allowed[~is_known] = allowed[:, ~is_known] = False
     np.fill_diagonal(allowed, False)
+    n_different = len(set(known))
+    there = "There is only one." if n_different == 1 else f"There are {n_different:,} different ones."
     return Candidates(
         allowed=allowed,
         name=name,
-        sentence=f"Neighbors have the same {what}. There are {len(set(known)):,} different ones. "
-        f"{_commonest(known, what)}",
+        sentence=f"Neighbors have the same {what}. {there} {_commonest(known, what)}",
     )
 
 

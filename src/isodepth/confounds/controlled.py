@@ -41,6 +41,8 @@ from isodepth.progress import Progress, no_progress
 N_SHUFFLES = 5
 CENTERING = ("center", "standardize", "whiten", "remove_components")
 """Steps after which the mean over texts is 0."""
+UNSEEN_BY = {"euclidean": ("center",), "cosine": ("unit_norm",), "correlation": ("unit_norm",)}
+"""Steps that change no text's neighbors by a metric."""
 
 # by model, (layers, texts, k'); models differ in their numbers of layers
 Ids = Mapping[str, Int32[np.ndarray, "_ _ _"]]
@@ -200,7 +202,7 @@ def controlled_neighbors(
         plain_preprocessing=inputs.preprocessing,
     )
     if said := _as_it_is(control, inputs):
-        return replace(found, problem=said)
+        return _not_possible(found, said)
     if control.candidates is not None:
         return _among_candidates(found, control.candidates, models, inputs, seed)
     read = models
@@ -208,7 +210,7 @@ def controlled_neighbors(
         missing = [name for name in models if name not in inputs.copies]
         read = {name: inputs.copies[name] for name in models if name not in missing}
         if len(read) < 2:
-            return replace(found, problem=f"there is no untrained copy of {listed(missing)}")
+            return _not_possible(found, f"there is no untrained copy of {listed(missing)}")
         if missing:
             found = replace(
                 found,
@@ -227,7 +229,12 @@ def controlled_neighbors(
     try:
         return replace(found, ids=_found(control, read, inputs, found.rows, [None])[0])
     except ActivationsError as error:
-        return replace(found, problem=error.message)
+        return _not_possible(found, error.message)
+
+
+def _not_possible(found: ControlledNeighbors, why: str) -> ControlledNeighbors:
+    """Return that a control is not possible, for a reason that need not name it again."""
+    return replace(found, problem=why.removeprefix(f"{found.control.name}: "))
 
 
 def _among_candidates(
@@ -241,14 +248,14 @@ def _among_candidates(
     try:
         candidates = candidates_of(inputs)
     except ParameterError as error:
-        return replace(found, problem=error.message)
+        return _not_possible(found, error.message)
     rows = candidates.rows_with_enough(inputs.k)
     if len(rows) < fewest_texts(inputs.k):
-        return replace(found, problem=_too_few(candidates, len(rows), inputs.k))
+        return _not_possible(found, _too_few(candidates, len(rows), inputs.k))
     kept = candidates.of_rows(rows)
     if kept.n_candidates.min() == len(rows) - 1:
-        why = f"{kept.name}: any of the {len(rows):,} texts that can be used may be a neighbor of any"
-        return replace(found, problem=f"{why} other, so it changes nothing. {kept.sentence}")
+        why = f"any of the {len(rows):,} texts that can be used may be a neighbor of any other, so it"
+        return _not_possible(found, f"{why} changes nothing. {kept.sentence}")
     rng = np.random.default_rng(seed)
     shuffles = [rng.permutation(len(rows)) for _ in range(N_SHUFFLES)]
     patterns = [kept.allowed, *(kept.allowed[np.ix_(shuffle, shuffle)] for shuffle in shuffles)]
@@ -272,19 +279,24 @@ def _reading(control: Control, inputs: ControlInputs) -> tuple[Preprocessing, st
 def _as_it_is(control: Control, inputs: ControlInputs) -> str | None:
     """Return why a control changes nothing, whatever the activations; None where it may."""
     if control.metric == inputs.metric:
-        return f"{control.name}: it is the study's own metric"
-    own, further = (Preprocessing.of(one.preprocessing).steps for one in (inputs, control))
-    if not own or len(further) != 1:
+        return "it is the study's own metric"
+    if control.kind != "preprocessing":
         return None
-    (name, arguments), (last, before) = further[0], own[-1]
+    own, further = (Preprocessing.of(one.preprocessing).steps for one in (inputs, control))
+    if not further:
+        return "it changes nothing"
+    if len(further) > 1:
+        return None
+    ((name, arguments),) = further
+    if name in UNSEEN_BY.get(inputs.metric, ()):
+        return f"it changes nothing by {inputs.metric.replace('_', ' ')}"
+    last, before = own[-1] if own else ("", ())
     does_nothing = (
         (name == "center" and last in CENTERING)
         or (name == last and name in ("standardize", "unit_norm"))
         or (name == last == "clip" and arguments >= before)
     )
-    if does_nothing:
-        return f"{control.name}: it changes nothing after the study's own {inputs.preprocessing}"
-    return None
+    return f"it changes nothing after the study's own {inputs.preprocessing}" if does_nothing else None
 
 
 def _plain(models: Mapping[str, Layers], inputs: ControlInputs, known: Ids | None) -> Ids:
@@ -325,8 +337,7 @@ def _found(
         try:
             corrected = control.corrected([inputs.texts[row] for row in rows], metric)
         except ParameterError as error:
-            message = f"{control.name}: {error.message}"
-            raise ActivationsError(message, hint=error.hint) from error
+            raise ActivationsError(error.message, hint=error.hint) from error
     found: list[dict[str, np.ndarray]] = [{} for _ in patterns]
     for name, model in models.items():
         for one in found:
@@ -359,7 +370,7 @@ def _too_few(candidates: Candidates, n_left: int, k: int) -> str:
     """Return why candidates do not do."""
     left = f"only {counted(n_left, 'text')} can be used" if n_left else "no texts can be used"
     return (
-        f"{candidates.name}: {left}; expected at least {fewest_texts(k)} of {candidates.n_texts:,} in "
+        f"{left}; expected at least {fewest_texts(k)} of {candidates.n_texts:,} in "
         f"which each has {n_needed(k)} candidates, k = {k} and those that resampling wants. "
         f"{candidates.sentence}"
     )

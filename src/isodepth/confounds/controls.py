@@ -308,6 +308,8 @@ def control_of(name: str) -> Control:
     if written := _WRITTEN.fullmatch(name.strip()):
         kind, option = written[1], written[2].strip()
         if kind == "same_label":
+            if not option:
+                raise ParameterError("same_label: expected the name of a column; got none")
             return _same_label(option)
         if not option.isascii() or not option.isdigit() or int(option) < 1:
             raise ParameterError(f"{kind}: expected a number of characters, at least 1; got {option!r}")

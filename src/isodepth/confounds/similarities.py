@@ -28,7 +28,7 @@ from jaxtyping import Bool, Float32, Float64, Int32
 from isodepth.axes import LayerActivations
 from isodepth.errors import ActivationsError, ParameterError, listed
 from isodepth.neighbors.exact import check_metric
-from isodepth.neighbors.metrics import EPSILON, ByDifference, largest_places, prepared
+from isodepth.neighbors.metrics import EPSILON, ByDifference, in_float32, largest_places, prepared
 from isodepth.preprocessing.rows import distinct_rows, finite_rows
 
 # (texts, texts): shapes that must agree are refused in words, not by their types
@@ -165,7 +165,7 @@ def nearest(
             block[~allowed[rows]] = -np.inf
         block[np.arange(len(rows)), rows] = -np.inf
         ids[rows] = largest_places(block, k)
-        found[rows] = np.take_along_axis(block, ids[rows], axis=1)
+        found[rows] = in_float32(np.take_along_axis(block, ids[rows], axis=1), 0)
     return ids, found
 
 

@@ -132,7 +132,7 @@ class ConfoundTable:
         ]
         if not rows:
             why = self.problems.get(control)
-            near = nearest_names(control, self.controls)
+            near = [] if why else nearest_names(control, self.controls)
             pair = "" if left is None and right is None else f" for {left} and {right}"
             raise UnknownNameError(
                 f"the table has nothing of control {control!r}{pair}" + (f": {why}" if why else ""),

@@ -102,11 +102,11 @@ def lowest_of(values: Sequence[np.ndarray]) -> float:
 
 
 def highest_of(values: Sequence[np.ndarray]) -> float:
-    """Return where a scale ends: the highest of similarities; 0 if none is above it, 1 if all are 0."""
-    highest = max(float(part.max()) for part in values)
-    if highest > 0:
+    """Return where a scale ends: the highest of similarities; if all are equal, 1, or 0 if below it."""
+    highest, low = max(float(part.max()) for part in values), lowest_of(values)
+    if highest > low:
         return highest
-    return 0.0 if lowest_of(values) < 0 else 1.0
+    return 0.0 if low < 0 else 1.0
 
 
 def draw_affinity(

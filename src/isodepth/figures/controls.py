@@ -146,9 +146,7 @@ def _lines(table: ConfoundTable, rows: Sequence[ConfoundRow]) -> tuple[list[_Lin
     for kind in dict.fromkeys([*KINDS, *kinds.values()]):
         title = f"{kind}: {KINDS[kind]}" if kind in KINDS else kind
         groups[title] = {control: "" for control, its_kind in kinds.items() if its_kind == kind}
-    groups["not possible"] = {
-        control: why.removeprefix(f"{control}: ") for control, why in table.problems.items()
-    }
+    groups["not possible"] = dict(table.problems)
     lines, top = [], 0.0
     for title, controls in groups.items():
         heading = [(None, title)] if controls else []

@@ -9,6 +9,7 @@ as empty boxes.
 
 import functools
 import math
+import textwrap
 import unicodedata
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -48,6 +49,8 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 """The same, so that they differ without color."""
 LEFT_PATH, RIGHT_PATH = "#4cc9f0", "#80ed99"
 """Over "inferno": the most similar right layer of each left one, and the other way."""
+LABEL_LETTERS = 72
+"""Of a line beside a color scale."""
 EXTENDS = {
     (False, False): "neither",
     (True, False): "min",
@@ -276,7 +279,7 @@ def draw_scale(
     bar: Colorbar = figure.colorbar(
         colors, extend=EXTENDS[below, above], extendfrac=0.03, aspect=24, **place
     )
-    bar.set_label(label)
+    bar.set_label("\n".join(textwrap.fill(line, LABEL_LETTERS) for line in label.split("\n")))
     bar.outline.set_visible(False)
     if chance is not None and low <= chance < high:
         bar.ax.axhline(chance, color=mark, linewidth=1.2)

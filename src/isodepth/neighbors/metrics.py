@@ -61,7 +61,7 @@ class ByProduct:
         block[np.arange(len(rows)), rows] = -np.inf
         chosen = largest_places(block, k)
         found = np.clip(np.take_along_axis(block, chosen, axis=1), -self.bound, self.bound)
-        return chosen, _in_float32(found, self.exponent)
+        return chosen, in_float32(found, self.exponent)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -84,7 +84,7 @@ class ByDifference:
             exact = np.einsum("ij,ij->i", gaps, gaps)
             order = np.argsort(exact, kind="stable")[:k]
             ids[place], squares[place] = others[order], exact[order]
-        return ids, _in_float32(-np.sqrt(squares), self.exponent)
+        return ids, in_float32(-np.sqrt(squares), self.exponent)
 
     def _possible(self, rows: Integer[np.ndarray, " rows"], k: int) -> np.ndarray:
         """Return bool (rows, texts): whether each can be among the k nearest, however products round.
@@ -196,7 +196,7 @@ def _unit_vectors(exact: Float64[np.ndarray, "texts units"]) -> Float64[np.ndarr
     return unit
 
 
-def _in_float32(values: Similarities, exponent: int) -> Similarities:
+def in_float32(values: Similarities, exponent: int) -> Similarities:
     """Return values times 2 ** exponent, none beyond what float32 holds."""
     limit = float(np.finfo(np.float32).max)
     with np.errstate(over="ignore", under="ignore"):

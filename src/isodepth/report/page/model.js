@@ -108,20 +108,21 @@ function bestMatches(matrix, side) {
 
 /** Return where colors begin and end: at 0, or the lowest similarity below it, and at the highest; z on both sides of 0. */
 function endsOf(matrices, scale) {
-  let [lowest, highest] = [0, 0];
+  let [lowest, highest] = [0, -Infinity];
   for (const matrix of matrices) {
     for (let i = 0; i < matrix.nLeft; i += 1) {
       for (let j = 0; j < matrix.nRight; j += 1) {
         const value = matrix[scale](i, j);
         if (value < lowest) lowest = value;
-        else if (value > highest) highest = value;
+        if (value > highest) highest = value;
       }
     }
   }
   const size = Math.max(-lowest, highest) || 1;
   if (scale === "z") return [-size, size];
   if (scale === "calibrated") lowest = 0;  // below it lies what is less than chance
-  return [lowest, highest || (lowest < 0 ? 0 : 1)];
+  if (highest > lowest) return [lowest, highest];
+  return [lowest, lowest < 0 ? 0 : 1];
 }
 
 /** Return where colors of all pairs of different models begin and end. */
