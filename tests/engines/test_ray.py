@@ -75,10 +75,11 @@ class Bag:
         meeting = (folder / "left", folder / "right")
         two = Resources(cpus=2.0)
         self.tasks = [
-            task("refuses", ray_work.warns_and_refuses),
-            task("fails", ray_work.fails),
+            # first, on nodes without work: Ray may keep one waiting behind small tasks until the other ends
             task("left", ray_work.meets, *meeting, resources=ONE),
             task("right", ray_work.meets, *reversed(meeting), resources=ONE),
+            task("refuses", ray_work.warns_and_refuses),
+            task("fails", ray_work.fails),
             task("first", ray_work.takes_a_while, folder / "first", resources=two),
             task("second", ray_work.tells_its_environment, folder / "second", resources=two),
             task("busy", ray_work.is_busy_unless_waiting, folder),
