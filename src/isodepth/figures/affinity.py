@@ -102,7 +102,7 @@ def lowest_of(values: Sequence[np.ndarray]) -> float:
 
 
 def highest_of(values: Sequence[np.ndarray]) -> float:
-    """Return where a scale ends: the highest of similarities; if all are equal, 1, or 0 if below it."""
+    """Return where a scale ends: their highest; 1 if all are 0, 0 if all are one number below it."""
     highest, low = max(float(part.max()) for part in values), lowest_of(values)
     if highest > low:
         return highest
