@@ -17,6 +17,7 @@ import torch
 
 from isodepth.activations.failures import is_out_of_memory
 from isodepth.activations.pooling import Counted, pooling_function
+from isodepth.activations.products import float32_products
 from isodepth.errors import ActivationsError, ModelError, first_line
 from isodepth.models.blocks import hidden_input, hidden_state, input_device
 from isodepth.models.model import Model
@@ -243,7 +244,7 @@ class BlockReader:
         counted = Counted(
             attention.sum(dim=1) if lengths is None else torch.tensor(list(lengths)), front
         )
-        with torch.inference_mode():
+        with torch.inference_mode(), float32_products():
             if self.model.rescales_above is not None and self._longest > self.model.rescales_above:
                 # "dynamic" position embeddings remember the longest text that they saw; one token
                 # resets them, so that a text's activations do not depend on those read before it

@@ -4,8 +4,9 @@
 (30, 512, 576)
 
 On the CPU several batches are read at once, one thread each, over shared weights: for models of this
-size that is 1.05 to 1.2 times as fast as all threads on one batch. Batches of about 1,000 tokens stay
-in the processor's caches: 4,000 tokens cost 10 to 20 % more time per token.
+size that is 1.05 to 1.2 times as fast as all threads on one batch. Batches of 400 to 1,000 tokens stay
+in the processor's caches: 4,000 tokens cost 10 to 20 % more time per token. The library that suits the
+processor multiplies; see `isodepth.activations.products`.
 
 Memory: the weights, one batch per thread, and what the caller keeps of the results.
 """
@@ -24,6 +25,7 @@ from isodepth.activations.contract import Contract, check_contracts
 from isodepth.activations.encoding import EncodedTexts, encode_texts, refuse_places_without_text
 from isodepth.activations.memory import HalvingReader
 from isodepth.activations.probes import N_PROBES
+from isodepth.activations.products import linear_layers_by
 from isodepth.activations.result import Activations, ExtractionOptions, check_finite
 from isodepth.activations.workers import most_workers, worker_threads
 from isodepth.errors import ActivationsError, ParameterError
@@ -80,6 +82,7 @@ class Extraction:
         """Return what was read and how, as JSON values, for options of this contract."""
         return {
             **self.model.provenance,
+            "linear_layers": linear_layers_by(self.model.provenance),
             "token_budget": self.token_budget,
             "encoding": self.encoded.as_dict(),
             "contract": contract.as_dict(),
@@ -88,9 +91,7 @@ class Extraction:
     def batches(
         self, *, missing: np.ndarray | None = None, progress: Progress = no_progress
     ) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
-        """Yield rows and, for each of the options, their values, as batches finish.
-
-        Values are float32 (layers, rows, units).
+        """Yield rows and, for each of the options, float32 (layers, rows, units), as batches finish.
 
         Parameters
         ----------
@@ -202,8 +203,7 @@ def prepare_extraction(
     TextsError
         If a text has no tokens, or none where the pooling looks.
     ModelError
-        If the model has no such part, or no chat template, or is an object that was changed since it
-        was identified.
+        If the model lacks such a part or a chat template, or was changed since it was identified.
     ActivationsError
         If the contract does not hold; see `check_contracts`.
     """
