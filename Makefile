@@ -4,9 +4,12 @@ PYTHON ?= python3
 VENV := .venv
 DEVICE ?= cuda
 BIN := $(VENV)/bin
+# each run is kept, and compared with the one before
+KERNELS := -p no:cacheprovider --benchmark-storage=benchmarks/results/kernels --benchmark-autosave --benchmark-compare \
+  --benchmark-columns=median,iqr,rounds -W default::pytest_benchmark.logger.PytestBenchmarkWarning
 INSTALL := PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test browser test-real lint bench bench-device text-sets gallery architectures clean
+.PHONY: help demo test browser test-real lint bench bench-device growth text-sets gallery architectures clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -52,13 +55,19 @@ lint: $(VENV)/.installed-test
 test-real: $(VENV)/.installed-test  ## tests on the offline models, and slow ones (about 16 minutes)
 	$(BIN)/python -m pytest -m "real or slow"
 
-bench: $(VENV)/.installed-test  ## speed and memory against the plain way (about 14 minutes)
-	$(BIN)/python -m benchmarks.extraction
-	$(BIN)/python -m benchmarks.all_pairs -n 2048
-	$(BIN)/python -m benchmarks.start_and_rerun
+$(VENV)/.installed-bench: $(VENV)/.installed-test
+	$(INSTALL) --editable '.[test,bench]'
+	@touch $@
 
-bench-device: $(VENV)/.installed-test  ## the same on a GPU (DEVICE=cuda), against the CPU
+bench: $(VENV)/.installed-bench  ## speed and memory against plain ways and peers (under 15 minutes)
+	$(BIN)/python -m benchmarks --out benchmarks/results
+	$(BIN)/python -m pytest benchmarks/kernels.py $(KERNELS)
+
+bench-device: $(VENV)/.installed-test  ## extraction on a GPU (DEVICE=cuda): against one by one and its limit
 	$(BIN)/python -m benchmarks.device --device $(DEVICE)
+
+growth: $(VENV)/.installed-bench  ## docs/cost.json and its picture: how time grows (about 10 minutes)
+	$(BIN)/python -m benchmarks.growth --out docs
 
 text-sets: $(VENV)/.installed-test  ## two small models on every offline text set (about half an hour)
 	$(BIN)/python -m studies.text_sets --out text-sets

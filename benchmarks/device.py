@@ -1,26 +1,33 @@
 """Does extraction on a GPU give what the CPU gives, and how fast is it there?
 
-    python -m benchmarks.device [--device cuda] [--texts FILE] [-n 512] [--rounds 3] [--cpu-n 64]
+    python -m benchmarks.device [--device cuda] [-n 2048] [--rounds 3] [--only billion]
 
-Per model: the activations on the device, in float32 and in bfloat16, against those on the CPU in
-float32 (the largest relative difference over texts in the worst layer, and the mutual 10-NN of the
-worst layer); what the contract measured; tokens per second of a whole extraction against one text at a
-time on the same device in the same number format, the whole language model with
-``output_hidden_states`` (median and range of the ratios over rounds); and the share of the device's
-matrix-product rate in that format, measured in the same rounds. With ``--device cpu`` it runs without a
-GPU and shows the cost of bfloat16 there.
+"billion": a model of a billion parameters with random weights, in bfloat16, on texts of realistic
+lengths: the whole extraction against one text at a time on the same device in the same number format,
+and against the device's matrix-product rate, measured in the same rounds. It needs no download.
+
+"models", per model of the catalogue: the activations on the device, in float32 and in bfloat16, against
+those on the CPU in float32 (the largest relative difference over texts in the worst layer, and the
+mutual 10-NN of the worst layer); what the contract measured; and the same timings. With ``--device cpu
+--tiny`` it shows without a GPU that it runs.
 """
 
 import argparse
-import statistics
-import time
+from collections.abc import Iterator, Sequence
+from functools import partial
 
 import torch
 
+from benchmarks.harness import Case, markdown_table, timed
 from benchmarks.plain import plain_activations, plain_model
+from benchmarks.random_model import BILLION, TINY, random_model, random_texts
 from benchmarks.rates import block_parameters, finish, matrix_rate
 from isodepth import extract, load_model, load_texts, mutual_knn, nearest_neighbors
+from isodepth.activations.extraction import prepare_extraction
 from isodepth.activations.residual_stream import relative_difference
+from isodepth.activations.result import ExtractionOptions
+from isodepth.models.model import Model
+from isodepth.texts import TextSet
 
 MODELS = ("smollm2-135m-instruct", "gemma-3-270m")
 
@@ -28,63 +35,106 @@ MODELS = ("smollm2-135m-instruct", "gemma-3-270m")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cuda")
-    parser.add_argument("--texts", default="wikipedia")
-    parser.add_argument("-n", type=int, default=512)
+    parser.add_argument("-n", type=int, default=2048)
     parser.add_argument("--plain-n", type=int, default=32, help="texts of the plain way, a round")
     parser.add_argument("--cpu-n", type=int, default=64, help="texts that the CPU reads to compare")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--matrix-size", type=int, default=4096)
+    parser.add_argument("--matrix-size", type=int, default=8192)
+    parser.add_argument("--only", choices=("billion", "models"))
+    parser.add_argument("--tiny", action="store_true", help="a tiny model in place of the large one")
     arguments = parser.parse_args()
-    texts = load_texts(arguments.texts, arguments.n)
+    found: list[Case] = []
+    if arguments.only != "models":
+        found += billion_cases(arguments)
+        print(markdown_table(found), flush=True)
+    if arguments.only != "billion":
+        found += model_cases(arguments)
+    print(markdown_table(found), flush=True)
+
+
+def billion_cases(arguments: argparse.Namespace) -> Iterator[Case]:
+    sizes = TINY if arguments.tiny else BILLION
+    lm, tokenizer, model = random_model(sizes, device=arguments.device, dtype=torch.bfloat16)
+    texts = load_texts(random_texts(arguments.n))
+    size = f"{block_parameters(model) / 1e6:,.0f} million weights in its blocks"
+    yield from timings(f"random model, {size}, bfloat16", lm, tokenizer, model, texts, arguments)
+
+
+def model_cases(arguments: argparse.Namespace) -> Iterator[Case]:
+    texts = load_texts("wikipedia", arguments.n)
     few = texts.sample(arguments.cpu_n)
-    device = arguments.device
     for name in MODELS:
         expected = extract(load_model(name, device="cpu"), few).values
         for dtype in ("float32", "bfloat16"):
-            model = load_model(name, device=device, dtype=dtype)
+            model = load_model(name, device=arguments.device, dtype=dtype)
             found = extract(model, few)
             difference = relative_difference(found.values, expected).max()
             ids = [nearest_neighbors(values, 10).ids for values in (found.values, expected)]
             overlap = min(mutual_knn(one, other) for one, other in zip(*ids, strict=True))
             contract = found.provenance["contract"]
             print(
-                f"{name} {dtype} on {device}: against the CPU in float32, {len(few)} texts: relative "
-                f"difference {difference:.1e}, mutual 10-NN at least {overlap:.4f}; contract: "
+                f"{name} {dtype} on {arguments.device}: against the CPU in float32, {len(few)} texts: "
+                f"relative difference {difference:.1e}, mutual 10-NN at least {overlap:.4f}; contract: "
                 f"{contract['batching']}, batched against single "
                 f"{contract['batched_against_single']:.1e}, later token "
                 f"{contract['later_token_effect']:.1e}",
                 flush=True,
             )
-            timed(name, model, texts, dtype, arguments)
-            del model
+            lm, tokenizer = plain_model(name)
+            lm = lm.to(device=arguments.device, dtype=getattr(torch, dtype))
+            yield from timings(f"{name} {dtype}", lm, tokenizer, model, texts, arguments)
 
 
-def timed(name: str, model: object, texts: object, dtype: str, arguments: argparse.Namespace) -> None:
-    device, format_ = arguments.device, getattr(torch, dtype)
-    lm, tokenizer = plain_model(name)
-    lm = lm.to(device=device, dtype=format_)
-    lengths = [len(ids) for ids in tokenizer(list(texts.texts))["input_ids"]]
-    plain_activations(lm, tokenizer, texts.texts[:2])  # the first pass pays for what is set up once
-    ratios, rates, plain_rates, shares = [], [], [], []
-    for _ in range(arguments.rounds):
-        finish(device)
-        began = time.perf_counter()
-        plain_activations(lm, tokenizer, texts.texts[: arguments.plain_n])
-        finish(device)
-        plain_rates.append(sum(lengths[: arguments.plain_n]) / (time.perf_counter() - began))
-        began = time.perf_counter()
-        extract(model, texts)
-        rates.append(sum(lengths) / (time.perf_counter() - began))
-        ratios.append(rates[-1] / plain_rates[-1])
-        rate = matrix_rate(device=device, dtype=format_, size=arguments.matrix_size)
-        shares.append(2 * block_parameters(model) * rates[-1] / rate)
-    print(
-        f"{name} {dtype} on {device}: {statistics.median(ratios):.1f} times one text at a time "
-        f"({min(ratios):.1f} to {max(ratios):.1f} over {len(ratios)} rounds of {sum(lengths):,} "
-        f"tokens); {statistics.median(rates):,.0f} against {statistics.median(plain_rates):,.0f} "
-        f"tokens/s; {statistics.median(shares):.1%} of the {dtype} matrix-product rate",
-        flush=True,
+def timings(
+    what: str,
+    lm: torch.nn.Module,
+    tokenizer: object,
+    model: Model,
+    texts: TextSet,
+    arguments: argparse.Namespace,
+) -> Iterator[Case]:
+    """Yield the extraction against the matrix-product rate, and against one text at a time."""
+    device, dtype = arguments.device, next(lm.parameters()).dtype
+    (extraction,) = prepare_extraction(model, texts, ExtractionOptions())
+    lengths = extraction.encoded.lengths
+    total = int(lengths.sum())
+    arithmetic = 2 * block_parameters(model) * total
+    plain(lm, tokenizer, texts.texts[:2], device)  # the first pass pays for what is set up once
+    whole, reading, takes, at_rate = [], [], [], []
+    for number in range(arguments.rounds):
+        start = number * arguments.plain_n % max(1, len(texts) - arguments.plain_n)
+        sample = slice(start, start + arguments.plain_n)
+        seconds = timed(partial(plain, lm, tokenizer, texts.texts[sample], device))
+        takes.append(seconds * len(texts) / len(texts.texts[sample]))
+        whole.append(timed(partial(extract, model, texts)))
+        reading.append(timed(lambda: [None for _ in extraction.batches()]))
+        rate = matrix_rate(device=device, dtype=dtype, size=arguments.matrix_size)
+        at_rate.append(arithmetic / rate)
+    on_cuda = device.startswith("cuda")
+    peak = torch.cuda.max_memory_allocated(device) if on_cuda else None
+    size = f"{what} on {device}, {len(texts):,} texts, {total:,} tokens"
+    yield Case(
+        group="extraction",
+        what=f"{size}: whole, {len(texts) / sorted(whole)[len(whole) // 2]:,.0f} texts/s",
+        seconds=whole,
+        baseline="one text at a time",
+        baseline_seconds=takes,
+        is_computed=True,
     )
+    yield Case(
+        group="extraction",
+        what=f"{size}: reading the batches",
+        seconds=reading,
+        peak_bytes=peak,
+        limit=f"{dtype} matrix products".removeprefix("torch."),
+        limit_seconds=at_rate,
+        target="at least half of it",
+    )
+
+
+def plain(lm: torch.nn.Module, tokenizer: object, texts: Sequence[str], device: str) -> None:
+    plain_activations(lm, tokenizer, texts)
+    finish(device)
 
 
 if __name__ == "__main__":

@@ -1,93 +1,141 @@
-"""How much faster is extraction than the plain way, and how much memory does it take?
+"""How fast is extraction on the CPU, against the plain ways, a peer, and what the processor can do?
 
-    python -m benchmarks.extraction [--texts FILE] [-n 256] [--plain-n 32] [--rounds 3]
+    python -m benchmarks extraction
 
-Per model and round, the plain way reads some texts, then isodepth reads `n` texts of the same set,
-then the plain way some others: one text costs the plain way the same whatever their number, while
-isodepth is timed whole, with tokenizing, self-check and batching. The ratio of a round is the quotient
-of tokens per second. Printed: the median and range of the ratios, tokens per second, and the share of
-the machine's float32 matrix-product rate (measured in the same rounds) that the blocks' arithmetic
-reaches. Memory is the peak of a process of its own that extracts and keeps the result, over the bytes
-of its weights.
+Two models of the catalogue on Wikipedia paragraphs. isodepth is timed whole, with tokenizing, contract
+and batching, and the reading of the batches alone. The plain ways and nnterp read some of the same
+texts, taken evenly from short to long; what they take for all is computed from their tokens per second.
+The limit is the arithmetic of the blocks (two operations a weight and token) at the rate of float32
+matrix products, of whichever of torch's two libraries is faster on this processor; both rates are
+measured before and after each reading.
 """
 
-import argparse
-import json
+import contextlib
+import io
 import statistics
-import subprocess
-import sys
 import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
-from benchmarks.plain import plain_activations, plain_model
-from benchmarks.rates import block_parameters, matrix_rate
-from isodepth import extract, load_model, load_texts
+import numpy as np
+from nnterp import StandardizedTransformer
+from nnterp.nnsight_utils import collect_token_activations_batched
+
+from benchmarks.harness import Case, in_own_process, timed
+from benchmarks.plain import (
+    BATCH_SIZE,
+    padded_activations,
+    plain_activations,
+    plain_folder,
+    plain_model,
+)
+from benchmarks.rates import block_parameters, matrix_rate, onednn_rate
+from isodepth import load_model, load_texts
+from isodepth.activations.extraction import Extraction, prepare_extraction
+from isodepth.activations.result import ExtractionOptions
 
 MODELS = ("smollm2-135m-instruct", "gemma-3-270m")
+N_TEXTS = 128
+SAMPLES = {"one text at a time": 16, "padded batches": 32, "nnterp": 32}
 
-MEMORY_CHILD = """
-import json, re, sys
+CHILD = """
+import json, sys
+from benchmarks.harness import peak_and_held
 from isodepth import extract, load_model, load_texts
-model = load_model(sys.argv[1])
-texts = load_texts(sys.argv[2], int(sys.argv[3]))
+model, texts = load_model(sys.argv[1]), load_texts("wikipedia", int(sys.argv[2]))
 extract(model, texts)
 weights = sum(p.numel() * p.element_size() for p in model.body.parameters())
-# not ru_maxrss, which a child process takes over from its parent
-kilobytes = re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read()).group(1)
-print(json.dumps({"weights_bytes": weights, "peak_bytes": 1024 * int(kilobytes)}))
+print(json.dumps({"weights": weights, "peak": peak_and_held()[0]}))
 """
 
+Reads = Callable[[Sequence[str]], object]
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--texts", default="wikipedia")
-    parser.add_argument("-n", type=int, default=256)
-    parser.add_argument("--plain-n", type=int, default=32, help="texts of the plain way, a round")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--memory-only", action="store_true", help="leave the timing out")
-    parser.add_argument("--memory-n", type=int, default=512)
-    arguments = parser.parse_args()
-    texts = load_texts(arguments.texts, arguments.n)
-    for name in MODELS if not arguments.memory_only else ():
-        lm, tokenizer = plain_model(name)
-        model = load_model(name)
-        lengths = [len(ids) for ids in tokenizer(list(texts.texts))["input_ids"]]
-        half = arguments.plain_n // 2
 
-        def plain_seconds(start: int) -> float:
-            began = time.perf_counter()
-            plain_activations(lm, tokenizer, texts.texts[start : start + half])  # noqa: B023
-            return time.perf_counter() - began
-
-        ratios, plain_rates, rates, shares = [], [], [], []
-        for round_number in range(arguments.rounds):
-            start = round_number * arguments.plain_n % (arguments.n - arguments.plain_n + 1)
-            before = plain_seconds(start)
-            began = time.perf_counter()
-            extract(model, texts)
-            rates.append(sum(lengths) / (time.perf_counter() - began))
-            seconds = before + plain_seconds(start + half)
-            plain_rates.append(sum(lengths[start : start + 2 * half]) / seconds)
-            ratios.append(rates[-1] / plain_rates[-1])
-            shares.append(2 * block_parameters(model) * rates[-1] / matrix_rate())
-        spread = f"{min(ratios):.2f} to {max(ratios):.2f} over {len(ratios)} rounds"
-        print(
-            f"{name}: {statistics.median(ratios):.2f} times the plain way "
-            f"({spread} of {sum(lengths):,} tokens); "
-            f"{statistics.median(rates):.0f} against {statistics.median(plain_rates):.0f} tokens/s; "
-            f"{statistics.median(shares):.0%} of the matrix-product rate",
-            flush=True,
-        )
-        del lm, model
+def cases(rounds: int) -> Iterator[Case]:
+    texts = load_texts("wikipedia", N_TEXTS)
     for name in MODELS:
-        command = [sys.executable, "-c", MEMORY_CHILD, name, arguments.texts, str(arguments.memory_n)]
-        used = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
-        above = (used["peak_bytes"] - used["weights_bytes"]) / 1e6
-        print(
-            f"{name}: peak {used['peak_bytes'] / 1e6:,.0f} MB with {arguments.memory_n} texts, the "
-            f"weights ({used['weights_bytes'] / 1e6:,.0f} MB) plus {above:,.0f} MB",
-            flush=True,
+        model = load_model(name)
+        ways = plain_ways(name)
+        (extraction,) = prepare_extraction(model, texts, ExtractionOptions())
+        lengths = extraction.encoded.lengths
+        total = int(lengths.sum())
+        arithmetic = 2 * block_parameters(model) * total
+        samples = {way: even_samples(lengths, size, rounds) for way, size in SAMPLES.items()}
+        for way, read in ways.items():  # what is set up at the first call is not timed
+            read([texts.texts[place] for place in samples[way][0][:2]])
+        whole: list[float] = []
+        reading: list[float] = []
+        at_rate: dict[str, list[float]] = {"torch": [], "fastest": []}
+        takes: dict[str, list[float]] = {way: [] for way in ways}
+        for number in range(rounds):
+            before = rates()
+            start = time.perf_counter()
+            (extraction,) = prepare_extraction(model, texts, ExtractionOptions())
+            prepared = time.perf_counter() - start
+            reading.append(timed(partial(read_all, extraction)))
+            whole.append(prepared + reading[-1])
+            torch_rate, fastest = (statistics.mean(both) for both in zip(before, rates(), strict=True))
+            at_rate["torch"].append(arithmetic / torch_rate)
+            at_rate["fastest"].append(arithmetic / fastest)
+            for way, read in ways.items():
+                sample = samples[way][number]
+                seconds = timed(partial(read, [texts.texts[place] for place in sample]))
+                takes[way].append(seconds * total / int(lengths[sample].sum()))
+        held = in_own_process(CHILD, name, str(N_TEXTS))
+        what = f"{name}, {N_TEXTS} texts, {total:,} tokens"
+        yield Case(
+            group="extraction",
+            what=f"{what}: reading the batches",
+            seconds=reading,
+            baseline="the blocks' arithmetic at the rate of torch's own matrix products",
+            baseline_seconds=at_rate["torch"],
+            limit="the same at the rate of the faster of MKL and oneDNN",
+            limit_seconds=at_rate["fastest"],
+            target="at least 0.9 times (torch's own products)",
         )
+        for way, seconds in takes.items():
+            yield Case(
+                group="extraction",
+                what=f"{what}: whole",
+                seconds=whole,
+                baseline=way if way == "one text at a time" else f"{way} of {BATCH_SIZE}, sorted",
+                baseline_seconds=seconds,
+                is_computed=True,
+                peak_bytes=held["peak"],
+                note=f"The weights of {name} are {held['weights'] / 1e6:,.0f} MB of the peak.",
+            )
 
 
-if __name__ == "__main__":
-    main()
+def plain_ways(name: str) -> dict[str, Reads]:
+    """Return what reads texts otherwise than isodepth, each with a model of its own."""
+    lm, tokenizer = plain_model(name)
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints what it found in the model
+        peer = StandardizedTransformer(str(plain_folder(name)), dtype="float32", device_map="cpu")
+    peer.tokenizer.padding_side = "left"
+
+    def read_by_nnterp(texts: Sequence[str]) -> object:
+        return collect_token_activations_batched(peer, sorted(texts, key=len), BATCH_SIZE)
+
+    return {
+        "one text at a time": partial(plain_activations, lm, tokenizer),
+        "padded batches": partial(padded_activations, lm, tokenizer),
+        "nnterp": read_by_nnterp,
+    }
+
+
+def read_all(extraction: Extraction) -> None:
+    for _ in extraction.batches():
+        pass
+
+
+def rates() -> tuple[float, float]:
+    """Return the rate of torch's matrix products, and that of the faster library."""
+    own = matrix_rate()
+    return own, max(own, onednn_rate())
+
+
+def even_samples(lengths: np.ndarray, size: int, number: int) -> list[np.ndarray]:
+    """Return so many samples of text indices, each evenly from the shortest to the longest."""
+    order = np.argsort(lengths, kind="stable")
+    step = len(order) // size
+    return [order[shift % step :: step][:size] for shift in range(number)]

@@ -2,21 +2,42 @@
 
 import statistics
 import time
+from collections.abc import Callable
 
 import torch
 
+from isodepth.activations.products import onednn_linear
+
 
 def matrix_rate(*, device: str = "cpu", dtype: torch.dtype = torch.float32, size: int = 1024) -> float:
-    """Return the rate of matrix products of this size, in operations per second: the median of ten."""
+    """Return the rate of torch's own matrix products, in operations per second: the median of ten."""
     left, right = torch.randn(2, size, size, device=device, dtype=dtype)
+    return 2 * size**3 / _median_seconds(lambda: left @ right, device)
+
+
+@torch.inference_mode()
+def onednn_rate(*, size: int = 1024) -> float:
+    """Return the same of oneDNN's, in float32 on the CPU."""
+    left, right = torch.randn(2, size, size)
+    return 2 * size**3 / _median_seconds(lambda: onednn_linear(left, right, None), "cpu")
+
+
+def memory_bandwidth(*, size_bytes: int = 1 << 28) -> float:
+    """Return bytes per second, read and written together, of copying what no cache holds."""
+    source = torch.zeros(size_bytes // 4)
+    target = torch.empty_like(source)
+    return 2 * size_bytes / _median_seconds(lambda: target.copy_(source), "cpu")
+
+
+def _median_seconds(function: Callable[[], object], device: str) -> float:
     times = []
     for _ in range(12):
         finish(device)
         start = time.perf_counter()
-        left @ right
+        function()
         finish(device)
         times.append(time.perf_counter() - start)
-    return 2 * size**3 / statistics.median(times[2:])
+    return statistics.median(times[2:])
 
 
 def finish(device: str) -> None:

@@ -1,0 +1,44 @@
+"""All benchmarks, one after the other, and one table of what they found.
+
+    python -m benchmarks [GROUP ...] [--rounds 3] [--out benchmarks/results]
+
+Writes `benchmarks.md` and `benchmarks.json`; what was measured is shown as it comes. Each group can be
+run alone, by its name.
+"""
+
+import argparse
+import importlib
+import time
+from pathlib import Path
+
+from benchmarks.harness import Case, as_json, markdown_table, this_machine
+
+GROUPS = ("extraction", "neighbors", "all_pairs", "nulls", "start_and_rerun")
+"""Modules of this folder with a function `cases(rounds)` that yields `Case`s."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("groups", nargs="*", default=GROUPS, choices=[*GROUPS, []], metavar="GROUP")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
+    arguments = parser.parse_args()
+    machine = this_machine()
+    print(
+        f"{machine['processor']}, {machine['cores']} cores, load {machine['load_before']}\n", flush=True
+    )
+    cases: list[Case] = []
+    for group in arguments.groups:
+        start = time.perf_counter()
+        for case in importlib.import_module(f"benchmarks.{group}").cases(arguments.rounds):
+            cases.append(case)
+            print(markdown_table([case]).splitlines()[2], flush=True)
+        print(f"{group}: {time.perf_counter() - start:,.0f} s\n", flush=True)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    (arguments.out / "benchmarks.md").write_text(markdown_table(cases))
+    (arguments.out / "benchmarks.json").write_text(as_json(cases, machine))
+    print(markdown_table(cases))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,234 @@
+"""What do large studies take: arithmetic, bytes, hours and money? Computed, for docs/cost.md.
+
+    python -m studies.cost [--measured docs/cost.json] [--dollars 3] [--share 0.5]
+
+Three plans: the paper's whole study (24 models, eight text sets, tuned models also as chat) on one H100
+and on eight, and 1,000 models on 100,000 texts on a cluster. Reading is arithmetic (two operations a
+weight and token) at a share of a GPU's rate that is assumed; comparing is scaled from the curves that
+`benchmarks.growth` measured on two CPU cores, with the exponents stated there. Prints Markdown tables.
+"""
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+BILLIONS = {
+    "gemma-2b": 2.5,
+    "gemma-7b": 8.5,
+    "gemma-2-2b": 2.6,
+    "gemma-2-9b": 9.2,
+    "gemma-2-9b-it": 9.2,
+    "gemma-2-27b": 27.2,
+    "llama-3.1-8b": 8.0,
+    "llama-3.1-8b-instruct": 8.0,
+    "llama-3.2-1b": 1.2,
+    "llama-3.2-3b": 3.2,
+    "llama-3.2-3b-instruct": 3.2,
+    "llama-3.2-11b-vision": 9.8,  # the part that reads text
+    "llama-3.1-70b": 70.6,
+    "llama-3.1-70b-instruct": 70.6,
+    "llama-3.3-70b-instruct": 70.6,
+    "mistral-7b-v0.3": 7.2,
+    "mistral-nemo-base-2407": 12.2,
+    "mixtral-8x7b-v0.1": 46.7,
+    "phi-3-mini-4k-instruct": 3.8,
+    "phi-3-medium-4k-instruct": 14.0,
+    "phi-3.5-mini-instruct": 3.8,
+    "falcon-40b": 41.8,
+    "falcon-11b": 11.1,
+    "falcon-mamba-7b": 7.3,
+}
+"""Weights as published, in billions."""
+ACTIVE_BILLIONS = {"mixtral-8x7b-v0.1": 12.9}
+"""Where a token passes only some of them."""
+TOKENS = {
+    "web-text": 698,
+    "random-strings": 81,
+    "imdb": 297,
+    "wikipedia": 111,
+    "ifeval": 48,
+    "mmlu": 56,
+    "books-en": 63,
+    "books-de": 126,
+}
+"""Tokens a text: means of SmolLM2's tokenizer on 2,048 texts of the offline set standing in for each."""
+CHAT_TOKENS = 40
+"""What a chat template adds, about."""
+N_TEXTS, N_PROMPTS = 2048, 541
+H100_BF16 = 800e12
+"""Operations per second of large bfloat16 matrix products, as measured by others on such cards."""
+DISK_RATE = 2e9
+"""Bytes per second that weights are read with, assumed."""
+NEIGHBOR_BYTES = 800
+"""Bytes a text and layer: 100 neighbors, an id and a similarity each."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rates:
+    """What is measured and what is assumed.
+
+    Parameters
+    ----------
+    share : float
+        Of the GPU's rate, that reading reaches.
+    dollars : float
+        Per GPU and hour.
+    curves : mapping
+        By stage and what grows, from `benchmarks.growth`.
+    """
+
+    share: float
+    dollars: float
+    curves: dict[tuple[str, str], dict[str, Any]]
+
+    def at(self, stage: str, grows: str, size: float) -> float:
+        """Return the seconds on two cores at a size: the largest measured, scaled by the exponent."""
+        curve = self.curves[stage, grows]
+        largest, seconds = curve["sizes"][-1], curve["seconds"][-1]
+        return float(seconds * (size / largest) ** curve["exponent"])
+
+    def neighbor_seconds(self, n_texts: float, units: float) -> float:
+        """Return the seconds of one layer on two cores."""
+        wider = self.at("neighbors of a layer", "units", units)
+        wider /= self.at("neighbors of a layer", "units", 1024)
+        return self.at("neighbors of a layer", "texts", n_texts) * wider
+
+    def pair_seconds(self, n_layers: float, n_texts: float) -> float:
+        """Return the seconds of all pairs of layers on two cores, k = 10."""
+        more = self.at("all pairs", "texts", n_texts) / self.at("all pairs", "texts", 2048)
+        return self.at("all pairs", "layers", n_layers) * more
+
+
+def hours(seconds: float) -> str:
+    """Return seconds in words."""
+    if seconds < 90:
+        return f"{seconds:.2g} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:,.1f} h"
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows as a Markdown table, the first one its head."""
+    head, *rest = rows
+    return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *rest]) + "\n"
+
+
+def paper_study(rates: Rates) -> str:
+    """Return the plan of the paper's study, on one H100 and on eight."""
+    from isodepth.models.paper import PAPER_MODELS
+
+    assert set(BILLIONS) == set(PAPER_MODELS), set(BILLIONS) ^ set(PAPER_MODELS)
+    texts = {name: N_PROMPTS if name == "ifeval" else N_TEXTS for name in TOKENS}
+    plain = sum(texts[name] * tokens for name, tokens in TOKENS.items())
+    chat = plain + CHAT_TOKENS * sum(texts.values())
+    operations = passes = 0.0
+    stored = neighbors = 0.0
+    n_layers = sum(model.n_layers for model in PAPER_MODELS.values())
+    for name, model in PAPER_MODELS.items():
+        tokens = plain + (chat if model.is_instruction_tuned else 0)
+        ways = 2 if model.is_instruction_tuned else 1
+        operations += 2e9 * ACTIVE_BILLIONS.get(name, BILLIONS[name]) * tokens
+        passes += 2e9 * BILLIONS[name]
+        captures = 2  # block, final_norm
+        readings = ways * captures * model.n_layers
+        stored += readings * sum(texts.values()) * NEIGHBOR_BYTES
+        neighbors += readings * sum(
+            rates.neighbor_seconds(number, model.width) for number in texts.values()
+        )
+    reading = operations / (rates.share * H100_BF16)
+    largest = max(BILLIONS.values()) * 2e9
+    ks, captures = 4, 2
+    pairs = ks * captures * len(texts) * rates.pair_seconds(n_layers, N_TEXTS)
+    loading = passes / DISK_RATE
+    one = reading + loading
+    lines = [
+        ("what", "how much", "how known"),
+        (
+            "tokens a model (tuned: also as chat)",
+            f"{plain:,} ({plain + chat:,})",
+            "measured (offline sets)",
+        ),
+        ("arithmetic", f"{operations:.2g} operations", "computed"),
+        (
+            "weights, bfloat16",
+            f"{passes / 1e9:,.0f} GB; the largest {largest / 1e9:,.0f} GB",
+            "published",
+        ),
+        (
+            "reading, one H100",
+            hours(reading),
+            f"computed, at {rates.share:.0%} of 800 TFLOP/s (assumed)",
+        ),
+        ("loading weights at 2 GB/s", hours(loading), "computed"),
+        ("neighbors, two CPU cores", hours(neighbors), "scaled from measured curves"),
+        ("all pairs at four k, two captures", hours(pairs), "scaled from measured curves"),
+        ("neighbors stored", f"{stored / 1e9:,.0f} GB", "computed"),
+        (
+            "one H100 (the models above 80 GB in parts, from memory)",
+            f"{hours(one)}; {rates.dollars * one / 3600:,.0f} $",
+            "computed",
+        ),
+        (
+            "eight H100",
+            f"{hours(one / 8)} if evenly shared; {rates.dollars * one / 3600:,.0f} $",
+            "computed",
+        ),
+    ]
+    return table(lines)
+
+
+def large_study(rates: Rates) -> str:
+    """Return the plan of 1,000 models on 100,000 texts."""
+    n_models, n_texts, billions, n_layers, units, tokens = 1000, 100_000, 8.0, 32, 4096, 111
+    operations = 2e9 * billions * tokens * n_texts * n_models
+    reading = operations / (rates.share * H100_BF16)
+    layers = n_models * n_layers
+    activations = 4.0 * n_layers * n_texts * units
+    stored = float(layers) * n_texts * NEIGHBOR_BYTES
+    neighbors = layers * rates.neighbor_seconds(n_texts, units)
+    pairs = rates.pair_seconds(layers, n_texts)
+    lines = [
+        ("what", "how much", "how known"),
+        ("a model", f"{billions:.0f} billion weights, {n_layers} layers, {units:,} units", "assumed"),
+        ("arithmetic", f"{operations:.2g} operations", "computed"),
+        (
+            "reading",
+            f"{reading / 3600:,.0f} H100 hours; {rates.dollars * reading / 3600:,.0f} $",
+            f"computed, at {rates.share:.0%} of 800 TFLOP/s (assumed)",
+        ),
+        ("activations of one model, float32", f"{activations / 1e9:,.0f} GB", "computed"),
+        ("weights moved", f"{2 * billions * n_models / 1e3:,.0f} TB", "computed"),
+        ("neighbors of a layer, two cores", hours(neighbors / layers), "scaled from measured curves"),
+        (
+            "neighbors of all layers",
+            f"{neighbors / 1800:,.0f} core hours",
+            "scaled from measured curves",
+        ),
+        ("neighbors stored", f"{stored / 1e12:,.1f} TB", "computed"),
+        ("all pairs of layers at k = 10, two cores", hours(pairs), "scaled from measured curves"),
+        ("the matrix of all layers, float64", f"{8 * layers**2 / 1e9:,.1f} GB", "computed"),
+    ]
+    return table(lines)
+
+
+def main() -> None:
+    """Print both plans."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--measured", type=Path, default=Path("docs/cost.json"))
+    parser.add_argument("--dollars", type=float, default=3.0)
+    parser.add_argument("--share", type=float, default=0.5)
+    arguments = parser.parse_args()
+    measured = json.loads(arguments.measured.read_text())["curves"]
+    rates = Rates(
+        share=arguments.share,
+        dollars=arguments.dollars,
+        curves={(curve["stage"], curve["grows"]): curve for curve in measured},
+    )
+    print(f"## The paper's study\n\n{paper_study(rates)}\n")
+    print(f"## 1,000 models on 100,000 texts\n\n{large_study(rates)}")
+
+
+if __name__ == "__main__":
+    main()
