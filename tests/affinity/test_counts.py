@@ -127,16 +127,6 @@ def test_ids_are_read_as_they_lie(rng: np.random.Generator, order: str):
     assert shared_counts([laid], [ids]).tolist() == expected
 
 
-def test_cores_are_those_that_the_process_may_use(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(counts.os, "sched_getaffinity", lambda process: {3, 5, 11}, raising=False)
-    assert counts.usable_cores() == 3
-    monkeypatch.delattr(counts.os, "sched_getaffinity")
-    monkeypatch.setattr(counts.os, "cpu_count", lambda: 7)
-    assert counts.usable_cores() == 7
-    monkeypatch.setattr(counts.os, "cpu_count", lambda: None)
-    assert counts.usable_cores() == 1
-
-
 def test_matrices_from_the_store_need_no_compiled_kernels():
     code = (
         "import sys, numpy, isodepth; isodepth.all_affinities, isodepth.affinity_matrix; "

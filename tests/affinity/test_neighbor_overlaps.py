@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from affinity.measure_properties import check_properties
-from isodepth.affinity import counts, neighbor_overlaps
+from isodepth.affinity import neighbor_overlaps
 from isodepth.affinity.mutual_knn import mutual_knn
 from isodepth.affinity.neighbor_overlaps import (
     OVERLAP_MEASURES,
@@ -204,7 +204,7 @@ def test_threads_parts_and_blocks_change_no_bit(
     models = np.split(random_ids(rng, 11, 257, 5), [4])
     sides = (models, None), (models[:1], models[1:])
     expected = [OVERLAP_MEASURES[name].all_values(*side, 5) for side in sides]
-    monkeypatch.setattr(counts, "usable_cores", lambda: n_threads)
+    monkeypatch.setattr(neighbor_overlaps, "usable_cores", lambda: n_threads)
     monkeypatch.setattr(neighbor_overlaps, "BLOCK_BYTES", block_bytes)
     monkeypatch.setattr(neighbor_overlaps, "MOST_PARTS", most_parts)
     for side, values in zip(sides, expected, strict=True):

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from isodepth.activations import Activations, ExtractionOptions
 from isodepth.errors import ActivationsError, ParameterError
-from isodepth.neighbors import Neighbors, exact, nearest_neighbors
+from isodepth.neighbors import Neighbors, nearest_neighbors
+from neighbors.tiles import cut_tiles
 
 LAYERS, TEXTS, UNITS, K = 3, 43, 17, 5
 
@@ -136,7 +137,7 @@ def test_the_number_of_threads_changes_nothing():
     script = (
         "import hashlib, numpy\n"
         "from isodepth.neighbors import METRICS, nearest_neighbors\n"
-        "values = numpy.random.default_rng(7).normal(size=(2, 1009, 257)) + 3\n"
+        "values = numpy.random.default_rng(7).normal(size=(2, 1301, 257)) + 3\n"
         "found = [nearest_neighbors(values, 11, metric) for metric in METRICS]\n"
         "held = b''.join(one.ids.tobytes() + one.similarities.tobytes() for one in found)\n"
         "print(hashlib.sha256(held).hexdigest())\n"
@@ -236,22 +237,20 @@ def test_neighbors_agree_with_sorting_all_others(activations: np.ndarray):
 
 
 @pytest.mark.parametrize("rows", [1, 2, 5, 41, 42, 43, 44])
-def test_block_boundaries_change_nothing(
+def test_borders_of_tiles_change_nothing(
     activations: np.ndarray, monkeypatch: pytest.MonkeyPatch, rows: int
 ):
     activations[0, 29] = activations[0, 3]
     whole = nearest_neighbors(activations, K)
-    monkeypatch.setattr(exact, "BLOCK_BYTES", rows * 8 * TEXTS)
+    cut_tiles(monkeypatch, rows)
     blocked = nearest_neighbors(activations, K)
     np.testing.assert_array_equal(blocked.ids, whole.ids)
     np.testing.assert_allclose(blocked.similarities, whole.similarities, rtol=0, atol=1e-7)
 
 
-def test_a_block_smaller_than_one_row_still_takes_one(
-    activations: np.ndarray, monkeypatch: pytest.MonkeyPatch
-):
+def test_tiles_of_one_text_change_nothing(activations: np.ndarray, monkeypatch: pytest.MonkeyPatch):
     whole = nearest_neighbors(activations, K)
-    monkeypatch.setattr(exact, "BLOCK_BYTES", 1)
+    cut_tiles(monkeypatch, 1)
     np.testing.assert_array_equal(nearest_neighbors(activations, K).ids, whole.ids)
 
 

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
 from isodepth.errors import ActivationsError, ParameterError
-from isodepth.neighbors import METRICS, exact, layer_neighbors, nearest_neighbors
+from isodepth.neighbors import METRICS, layer_neighbors, nearest_neighbors
+from neighbors.tiles import cut_tiles
 
 TEXTS, UNITS, K = 43, 17, 5
 OTHERS = [metric for metric in METRICS if metric != "cosine"]
@@ -119,12 +120,12 @@ def test_copies_of_a_text_are_equally_similar_to_all_and_stand_in_order(layer: n
 
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("rows", [1, 5, 42, 43])
-def test_block_boundaries_change_nothing(
+def test_borders_of_tiles_change_nothing(
     layer: np.ndarray, monkeypatch: pytest.MonkeyPatch, metric: str, rows: int
 ):
     layer[29] = layer[3]
     whole = layer_neighbors(layer, K, metric)
-    monkeypatch.setattr(exact, "BLOCK_BYTES", rows * 8 * TEXTS)
+    cut_tiles(monkeypatch, rows)
     blocked = layer_neighbors(layer, K, metric)
     np.testing.assert_array_equal(blocked[0], whole[0])
     np.testing.assert_allclose(blocked[1], whole[1], rtol=1e-6, atol=1e-7)

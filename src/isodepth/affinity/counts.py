@@ -12,7 +12,6 @@ and, depending on how many ids one text's lists name, 0.5 to 5 MB.
 """
 
 import itertools
-import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ import numpy as np
 from jaxtyping import Int32, Int64
 
 from isodepth.affinity.kernels import MOST, WORD_BYTES, add_shared
+from isodepth.cores import usable_cores
 
 MOST_THREADS = 8
 PART_BYTES = 1 << 20
@@ -71,13 +71,6 @@ def shared_counts(
     upper += upper.T.copy()
     np.fill_diagonal(upper, left[0].shape[1] * left[0].shape[2])  # a list shares all with itself
     return upper
-
-
-def usable_cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # not on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 @dataclass(frozen=True, slots=True)

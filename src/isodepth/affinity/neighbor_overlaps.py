@@ -28,6 +28,7 @@ from jaxtyping import Int32, Int64
 
 from isodepth.affinity.measure import Layers, Measure, layers_of
 from isodepth.axes import AffinityValues
+from isodepth.cores import usable_cores
 
 MOST_PARTS = 8
 LEAST_TEXTS = 64
@@ -159,8 +160,6 @@ class NeighborLists:
         dtype : type
             Of the total.
         """
-        from isodepth.affinity.counts import usable_cores
-
         n_texts = len(self.rows[0])
         parts = min(MOST_PARTS, -(-n_texts // LEAST_TEXTS))
         ends = [n_texts * part // parts for part in range(parts + 1)]

@@ -28,7 +28,8 @@ from jaxtyping import Bool, Float32, Float64, Int32
 from isodepth.axes import LayerActivations
 from isodepth.errors import ActivationsError, ParameterError, listed
 from isodepth.neighbors.exact import check_metric
-from isodepth.neighbors.metrics import EPSILON, ByDifference, in_float32, largest_places, prepared
+from isodepth.neighbors.metrics import ByDifference, in_float32, prepared
+from isodepth.neighbors.selection import largest_places
 from isodepth.preprocessing.rows import distinct_rows, finite_rows
 
 # (texts, texts): shapes that must agree are refused in words, not by their types
@@ -102,7 +103,7 @@ def _distances(layer: ByDifference) -> TextSimilarities:
     squared: np.ndarray = sums - 2 * (centered @ centered.T)
     squared = np.minimum(squared, squared.T)
     np.fill_diagonal(squared, 0.0)
-    sums *= 2 * (centered.shape[1] + 8) * EPSILON / LARGEST_ERROR  # the bound of `ByDifference`
+    sums *= layer.error / LARGEST_ERROR
     exact = np.ldexp(np.asarray(layer.vectors, dtype=np.float64), -layer.exponent)
     for text, doubtful in enumerate(squared <= sums):
         others = np.flatnonzero(doubtful[:text])

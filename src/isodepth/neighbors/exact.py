@@ -1,18 +1,21 @@
 """Which k texts are nearest to each text, at each layer? Exactly, and the same on every run.
 
-Everything is computed in float64 and in blocks: in layers where all texts point almost the same way
-(cosines above 0.999 are common in the middle of a model), float32 products would decide many neighbors
-by rounding. A text is left out of its own list by its index, not by its distance, so a duplicate of a
-text is its neighbor. Equal computed similarities go to the lower index. Vectors that are equal bit for
-bit (duplicates of a text) are equally similar to any third one. Similarities that are equal only in
-exact arithmetic may differ in the last bit of float64. All of it holds for every metric; `metrics` has
-them.
+Everything is computed in float64: in layers where all texts point almost the same way (cosines above
+0.999 are common in the middle of a model), float32 products would decide many neighbors by rounding. A
+text is left out of its own list by its index, not by its distance, so a duplicate of a text is its
+neighbor. Equal computed similarities go to the lower index. Two texts are as similar in the list of the
+one as in that of the other, bit for bit, and vectors that are equal bit for bit (duplicates of a text)
+are equally similar to any third one. Similarities that are equal only in exact arithmetic may differ in
+the last bit of float64; which way may depend on how many texts there are and on the processor, not on
+the number of threads. All of it holds for every metric; `metrics` has them.
 
 >>> ids = nearest_neighbors(np.random.default_rng(0).normal(size=(3, 50, 8)), k=5).ids
 >>> ids.shape
 (3, 50, 5)
 
-Memory: one layer in float64 (with preprocessing a few) and a few blocks of 64 MB of similarities.
+Memory: one layer in float64 (a few with preprocessing, one more where units are no multiple of 8), a
+tile of similarities of at most 32 MB (two for Euclidean distances), and some 30 bytes a neighbor of one
+layer.
 """
 
 import numpy as np
@@ -26,9 +29,8 @@ from isodepth.neighbors.result import Neighbors
 from isodepth.preprocessing import Preprocessing
 from isodepth.progress import Progress, no_progress
 
-NEIGHBORS_VERSION = 1
+NEIGHBORS_VERSION = 2
 """Raise it when the same activations would give other neighbors."""
-BLOCK_BYTES = 64 << 20
 
 
 def nearest_neighbors(
@@ -167,12 +169,5 @@ def layer_neighbors(
         If a vector is not finite, or the metric is not defined for it; the rows are named, from 1.
     """
     check_metric(metric)
-    layer = prepared(vectors, metric)
-    n_texts = len(vectors)
-    ids = np.empty((n_texts, k), dtype=np.int32)
-    similarities = np.empty((n_texts, k), dtype=np.float32)
-    rows_at_once = max(1, BLOCK_BYTES // (8 * n_texts))
-    for start in range(0, n_texts, rows_at_once):
-        rows = np.arange(start, min(start + rows_at_once, n_texts))
-        ids[rows], similarities[rows] = layer.nearest(rows, k)
-    return ids, similarities
+    ids, similarities = prepared(vectors, metric).nearest(k)
+    return ids, similarities.astype(np.float32)

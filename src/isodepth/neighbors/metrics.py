@@ -10,21 +10,23 @@ centered first, which changes no distance, and products only choose candidates: 
 among the nearest, given the largest error that rounding can make. Their distances are those of the
 differences, unit by unit.
 
->>> ids, similarities = prepared(np.array([[0.0], [1.0], [3.0]]), "euclidean").nearest(np.arange(3), 1)
+>>> ids, similarities = prepared(np.array([[0.0], [1.0], [3.0]]), "euclidean").nearest(1)
 >>> ids.ravel(), similarities.ravel()
-(array([1, 0, 1]), array([-1., -1., -2.]))
+(array([1, 0, 1], dtype=int32), array([-1., -1., -2.]))
 
-Memory: one layer in float64, and per block of rows a few arrays (rows, texts). Inner products and
+Memory: one layer in float64, and what `isodepth.neighbors.selection` says. Inner products and
 Euclidean distances take values as zero that are 1e150 times smaller than the layer's largest.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float64, Integer
+from jaxtyping import Float64, Int32, Integer
 
 from isodepth.axes import LayerActivations
-from isodepth.preprocessing.rows import distinct_rows, finite_rows, require_rows
+from isodepth.neighbors.selection import most_similar, owners_of, threads
+from isodepth.preprocessing.rows import distinct_rows, require_finite, require_rows, row_blocks
 
 METRICS = {
     "cosine": "the cosine of the angle between two texts' activations",
@@ -34,9 +36,12 @@ METRICS = {
 }
 """What is larger, the nearer two texts are, by the name of the metric."""
 EPSILON = float(np.finfo(np.float64).eps)
+MORE_CHOSEN = 16
+"""How many texts beyond k are candidates; rounding rarely leaves one in doubt."""
+BLOCK_VALUES = 1 << 21
 
-Ids = Integer[np.ndarray, "rows k"]
-Similarities = Float64[np.ndarray, "rows k"]
+Ids = Int32[np.ndarray, "texts k"]
+Similarities = Float64[np.ndarray, "texts k"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -51,17 +56,15 @@ class ByProduct:
     exponent: int
     bound: float
 
-    def nearest(self, rows: Integer[np.ndarray, " rows"], k: int) -> tuple[Ids, Similarities]:
-        """Return the `k` texts nearest to each of these, and how near they are, descending."""
+    def nearest(self, k: int) -> tuple[Ids, Similarities]:
+        """Return the `k` texts nearest to each text, and how near they are, descending."""
         vectors, group = self.vectors, self.group
-        if group is None:
-            block = vectors[rows] @ vectors.T
-        else:
-            block = (vectors[group[rows]] @ vectors.T)[:, group]
-        block[np.arange(len(rows)), rows] = -np.inf
-        chosen = largest_places(block, k)
-        found = np.clip(np.take_along_axis(block, chosen, axis=1), -self.bound, self.bound)
-        return chosen, in_float32(found, self.exponent)
+        ids, products = most_similar(vectors, min(k, len(vectors) - 1))
+        if group is not None:
+            own = np.einsum("ij,ij->i", vectors, vectors)
+            ids, products = owners_of(group, ids, products, own, k)
+        np.clip(products, -self.bound, self.bound, out=products)
+        return ids, in_float32(products, self.exponent)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -73,39 +76,77 @@ class ByDifference:
     squares: Float64[np.ndarray, " texts"]
     exponent: int
 
-    def nearest(self, rows: Integer[np.ndarray, " rows"], k: int) -> tuple[Ids, Similarities]:
-        """Return the `k` texts nearest to each of these, and how near they are, descending."""
-        possible = self._possible(rows, k)
-        ids = np.empty((len(rows), k), dtype=np.intp)
-        squares = np.empty((len(rows), k))
-        for place, text in enumerate(rows):
-            others = np.flatnonzero(possible[place])
-            gaps = self._scaled(others) - self._scaled(text)
-            exact = np.einsum("ij,ij->i", gaps, gaps)
-            order = np.argsort(exact, kind="stable")[:k]
-            ids[place], squares[place] = others[order], exact[order]
+    def nearest(self, k: int) -> tuple[Ids, Similarities]:
+        """Return the `k` texts nearest to each text, and how near they are, descending.
+
+        Some more than k are chosen by what their squared distances are at least. Where that is, for the
+        last of them, more than the k-th distance, no other text can be among the k nearest.
+        """
+        n_texts, n_units = self.vectors.shape
+        n_chosen = min(k + MORE_CHOSEN, n_texts - 1)
+        chosen, at_least = most_similar(self.centered, n_chosen, self._to_least)
+        ids, squares = np.empty((n_texts, k), dtype=np.int32), np.empty((n_texts, k))
+
+        def look_at_chosen(start: int, stop: int) -> None:
+            texts = np.arange(start, stop)
+            ids[texts], squares[texts] = self._ordered(texts, chosen[start:stop], k)
+
+        def look_at_possible(start: int, stop: int, texts: np.ndarray, possible: np.ndarray) -> None:
+            for place in range(start, stop):
+                others = np.flatnonzero(possible[place]).astype(np.int32)[np.newaxis]
+                one = texts[place : place + 1]
+                ids[one], squares[one] = self._ordered(one, others, k)
+
+        with threads(chosen.size * n_units) as on_threads:
+            on_threads(look_at_chosen, 0, n_texts)
+            are_left_out = n_chosen < n_texts - 1
+            doubtful = np.flatnonzero(are_left_out & (-at_least[:, -1] <= squares[:, -1]))
+            rows_at_once = max(1, BLOCK_VALUES // n_texts)
+            for start in range(0, len(doubtful), rows_at_once):
+                rows = doubtful[start : start + rows_at_once]
+                on_threads(look_at_possible, 0, len(rows), rows, self._possible(rows, k))
         return ids, in_float32(-np.sqrt(squares), self.exponent)
 
-    def _possible(self, rows: Integer[np.ndarray, " rows"], k: int) -> np.ndarray:
-        """Return bool (rows, texts): whether each can be among the k nearest, however products round.
+    def _to_least(self, products: np.ndarray, rows: slice, columns: slice) -> None:
+        """Make of products minus what the squared distances are at least."""
+        sums = np.add.outer(self.squares[rows], self.squares[columns])
+        sums *= 1 - self.error
+        products *= 2
+        products -= sums
+
+    def _ordered(self, texts: np.ndarray, others: np.ndarray, k: int) -> tuple[Ids, Similarities]:
+        """Return the k nearest of some others of each text, nearest first, and squared distances."""
+        from isodepth.neighbors.kernels import square_differences
+
+        squares = np.empty(others.shape)
+        half = self.exponent // 2
+        factors = np.ldexp(1.0, -half), np.ldexp(1.0, half - self.exponent)
+        square_differences(self.vectors, texts, others, *factors, squares)
+        order = np.lexsort((others, squares), axis=1)[:, :k]
+        return np.take_along_axis(others, order, axis=1), np.take_along_axis(squares, order, axis=1)
+
+    @property
+    def error(self) -> float:
+        """The most by which rounding makes a squared distance wrong, over the sum of both squares.
 
         The error of a product of two vectors of p units is below p eps |a||b|, in whatever order it is
         summed up (Higham 2002, Accuracy and Stability of Numerical Algorithms, section 3.1); squares
-        and centering add a few eps (|a|^2 + |b|^2).
+        and centering add a few eps (|a|^2 + |b|^2). This is twice that, which covers the error of
+        distances computed from differences, too.
         """
+        n_units: int = self.centered.shape[1]
+        return 2 * (n_units + 8) * EPSILON
+
+    def _possible(self, rows: Integer[np.ndarray, " rows"], k: int) -> np.ndarray:
+        """Return bool (rows, texts): whether each may be among the k nearest, going by products."""
         sums = self.squares[rows, np.newaxis] + self.squares
         squared = sums - 2 * (self.centered[rows] @ self.centered.T)
         squared[np.arange(len(rows)), rows] = np.inf
-        sums *= 2 * (self.centered.shape[1] + 8) * EPSILON
+        sums *= self.error
         enough = np.partition(squared + sums, k - 1, axis=1)[:, k - 1 : k]
         squared -= sums
         possible: np.ndarray = squared <= enough
         return possible
-
-    def _scaled(self, texts: Integer[np.ndarray, "..."] | np.integer) -> Float64[np.ndarray, "..."]:
-        exact = np.asarray(self.vectors[texts], dtype=np.float64)
-        scaled: np.ndarray = np.ldexp(exact, -self.exponent)
-        return scaled
 
 
 Prepared = ByProduct | ByDifference
@@ -120,26 +161,30 @@ def prepared(vectors: LayerActivations, metric: str) -> Prepared:
         If a vector is not finite, or the metric is not defined for it: cosine for zeros, correlation
         for the same value in every unit. The rows are named, from 1.
     """
-    exact = finite_rows(vectors)
+    if vectors.dtype != np.float32:
+        vectors = np.asarray(vectors, dtype=np.float64)
+    require_finite(vectors)
     if metric == "euclidean":
-        return _by_difference(vectors, exact)
-    spread = np.ptp(exact, axis=1) if metric == "correlation" else np.abs(exact).max(axis=1)
-    undefined = np.flatnonzero(spread == 0)
+        return _by_difference(np.ascontiguousarray(vectors))
     if metric == "cosine":
+        undefined = np.flatnonzero(~vectors.any(axis=1))
         require_rows(undefined, "are all zero, so they have no direction and no cosine distance")
     elif metric == "correlation":
+        undefined = np.flatnonzero(vectors.max(axis=1) == vectors.min(axis=1))
         require_rows(undefined, "are the same in every unit, so they correlate with nothing")
-    first, group = distinct_rows(exact)
+    first, group = distinct_rows(vectors)
     if group is not None:
-        exact = exact[first]
+        vectors = vectors[first]
     if metric == "inner_product":
-        exponent = _exponent(exact)
+        exponent = _exponent(vectors)
         return ByProduct(
-            vectors=np.ldexp(exact, -exponent), group=group, exponent=2 * exponent, bound=np.inf
+            vectors=_by_blocks(vectors, lambda rows: np.ldexp(rows, -exponent)),
+            group=group,
+            exponent=2 * exponent,
+            bound=np.inf,
         )
-    if metric == "correlation":
-        exact = _centered_texts(exact)
-    return ByProduct(vectors=_unit_vectors(exact), group=group, exponent=0, bound=1.0)
+    unit = _unit_vectors if metric == "cosine" else _centered_unit_vectors
+    return ByProduct(vectors=_by_blocks(vectors, unit), group=group, exponent=0, bound=1.0)
 
 
 def found_by(metric: str | None, preprocessing: str) -> str:
@@ -148,24 +193,9 @@ def found_by(metric: str | None, preprocessing: str) -> str:
     return (metric or "a metric that is not known").replace("_", " ") + after
 
 
-def largest_places(block: Float64[np.ndarray, "rows texts"], k: int) -> Ids:
-    """Return the columns of the k largest values of each row, descending, ties to the lower column."""
-    candidates = np.argpartition(-block, k - 1, axis=1)[:, :k]
-    values = np.take_along_axis(block, candidates, axis=1)
-    order = np.lexsort((candidates, -values), axis=1)
-    chosen = np.take_along_axis(candidates, order, axis=1)
-    least = values.min(axis=1, keepdims=True)
-    tied_at_the_edge = np.flatnonzero((block >= least).sum(axis=1) > k)
-    for row in tied_at_the_edge:
-        chosen[row] = np.argsort(-block[row], kind="stable")[:k]
-    return chosen
-
-
-def _by_difference(
-    vectors: LayerActivations, exact: Float64[np.ndarray, "texts units"]
-) -> ByDifference:
-    exponent = _exponent(exact) + 1  # differences are below twice the largest value
-    centered = np.ldexp(exact, -exponent)
+def _by_difference(vectors: LayerActivations) -> ByDifference:
+    exponent = _exponent(vectors) + 1  # differences are below twice the largest value
+    centered = _by_blocks(vectors, lambda rows: np.ldexp(rows, -exponent))
     centered -= centered.mean(axis=0)
     return ByDifference(
         vectors=vectors,
@@ -175,9 +205,23 @@ def _by_difference(
     )
 
 
-def _exponent(exact: Float64[np.ndarray, "texts units"]) -> int:
+def _exponent(vectors: LayerActivations) -> int:
     """Return which power of 2 is above the largest value; dividing by it rounds nothing."""
-    return int(np.frexp(np.abs(exact).max())[1])
+    return int(np.frexp(max(float(vectors.max()), -float(vectors.min())))[1])
+
+
+def _by_blocks(
+    vectors: LayerActivations, function: Callable[[np.ndarray], np.ndarray]
+) -> Float64[np.ndarray, "texts units"]:
+    """Return what a function makes of each row in float64; a third of the time of all rows at once."""
+    made = np.empty(vectors.shape)
+    for rows in row_blocks(vectors):
+        made[rows] = function(np.asarray(vectors[rows], dtype=np.float64))
+    return made
+
+
+def _centered_unit_vectors(exact: Float64[np.ndarray, "texts units"]) -> np.ndarray:
+    return _unit_vectors(_centered_texts(exact))
 
 
 def _centered_texts(exact: Float64[np.ndarray, "texts units"]) -> Float64[np.ndarray, "texts units"]:
