@@ -7,6 +7,7 @@ from scipy import stats
 
 from isodepth.errors import ParameterError
 from isodepth.statistics import TEST_METHODS, DiagonalTest, diagonal_test, generalized_diagonal
+from isodepth.statistics.diagonal import diagonal_means
 
 METHODS = sorted(TEST_METHODS)
 
@@ -247,3 +248,14 @@ def test_the_input_is_not_changed(values: np.ndarray):
     before = values.copy()
     diagonal_test(values, method="mann-whitney")
     np.testing.assert_array_equal(values, before)
+
+
+def test_means_alone_are_those_of_the_test_and_refuse_what_it_refuses(rng: np.random.Generator):
+    values = rng.random((13, 7))
+    test = diagonal_test(values)
+    assert diagonal_means(values) == (test.on_mean, test.off_mean)
+    with pytest.raises(ParameterError, match="nothing to compare"):
+        diagonal_means(values[:1])
+    values[3, 5] = np.nan
+    with pytest.raises(ParameterError, match="must be finite"):
+        diagonal_means(values)

@@ -175,19 +175,18 @@ class AffinityMatrices:
         UnknownNameError
             If a label is not that of a model of its side; all such labels are named.
         """
-        wrong, near = [], []
-        for label, known, side in zip(labels, (self.left, self.right), ("left", "right"), strict=True):
-            if label not in known:
-                wrong.append(f"{label!r} ({side})")
-                near += nearest_names(label, known)
-        if wrong:
-            raise UnknownNameError(
-                f"no model of these matrices is called {', '.join(wrong)}",
-                hint=f"did you mean {' or '.join(dict.fromkeys(near))}?"
-                if near
-                else f"left are {', '.join(self.left)}; right are {', '.join(self.right)}.",
-            )
-        return self._matrix(self.left.index(labels[0]), self.right.index(labels[1]))
+        return self._matrix(*self._place(labels))
+
+    def cells(self, labels: tuple[str, str]) -> tuple[slice, slice]:
+        """Return where in `values` the layers of a left and a right model stand: rows and columns.
+
+        Raises
+        ------
+        UnknownNameError
+            If a label is not that of a model of its side; all such labels are named.
+        """
+        i, j = self._place(labels)
+        return _places(self.left_layers, i), _places(self.right_layers, j)
 
     def of(self, labels: Sequence[str]) -> "AffinityMatrices":
         """Return the matrices of some models, in the order given; values are a copy.
@@ -324,6 +323,21 @@ class AffinityMatrices:
                 n_texts=self.n_texts,
             ),
         )
+
+    def _place(self, labels: tuple[str, str]) -> tuple[int, int]:
+        wrong, near = [], []
+        for label, known, side in zip(labels, (self.left, self.right), ("left", "right"), strict=True):
+            if label not in known:
+                wrong.append(f"{label!r} ({side})")
+                near += nearest_names(label, known)
+        if wrong:
+            raise UnknownNameError(
+                f"no model of these matrices is called {', '.join(wrong)}",
+                hint=f"did you mean {' or '.join(dict.fromkeys(near))}?"
+                if near
+                else f"left are {', '.join(self.left)}; right are {', '.join(self.right)}.",
+            )
+        return self.left.index(labels[0]), self.right.index(labels[1])
 
     def _matrix(self, i: int, j: int) -> AffinityMatrix:
         rows, columns = _places(self.left_layers, i), _places(self.right_layers, j)

@@ -2,10 +2,11 @@
 
 The paper's tests are here to the digit (`null_model`, `diagonal_test`, `adjust_p_values`,
 `layer_matches`, `mean_on_unit_square`), and beside each what holds where they do not: chance by
-relabelling the texts (`permutation_null`, `familywise_test`), intervals by resampling them
-(`resampled_matrices`, `diagonality_profile`), a decision (`decide`), a test over the zoo of models that
-minds that pairs share models (`zoo_test`), a correspondence of layers (`depth_map`), and models as
-wholes (`model_distances`, `cluster_models`).
+relabelling the texts (`permutation_null`, of many models `permutation_nulls`; `familywise_test`),
+intervals by resampling them (`resampled_matrices`, of many models `standard_errors`;
+`diagonality_profile`), a decision (`decide`), a test over the zoo of models that minds that pairs share
+models (`zoo_test`), a correspondence of layers (`depth_map`), and models as wholes (`model_distances`,
+`cluster_models`).
 """
 
 from isodepth.statistics.clustering import LINKAGES, ModelTree, cluster_models
@@ -29,12 +30,14 @@ from isodepth.statistics.familywise import (
 from isodepth.statistics.matching import LayerMatches, layer_matches
 from isodepth.statistics.null import ExactNull, NullModel, exact_null, null_model
 from isodepth.statistics.permutation import PermutationNull, permutation_null
+from isodepth.statistics.permutation_nulls import PermutationNulls, permutation_nulls
 from isodepth.statistics.profile import PROFILE, DiagonalityProfile, diagonality_profile
 from isodepth.statistics.resampling import (
     RESAMPLING_METHODS,
     ResampledMatrices,
     resampled_matrices,
 )
+from isodepth.statistics.standard_errors import StandardErrors, standard_errors
 from isodepth.statistics.unit_square import UnitSquareMean, mean_on_unit_square
 from isodepth.statistics.zoo import FEWEST_MODELS, ZooTest, zoo_test
 
@@ -59,7 +62,9 @@ __all__ = [
     "ModelTree",
     "NullModel",
     "PermutationNull",
+    "PermutationNulls",
     "ResampledMatrices",
+    "StandardErrors",
     "UnitSquareMean",
     "ZooTest",
     "adjust_p_values",
@@ -77,7 +82,9 @@ __all__ = [
     "model_distances",
     "null_model",
     "permutation_null",
+    "permutation_nulls",
     "resampled_distances",
     "resampled_matrices",
+    "standard_errors",
     "zoo_test",
 ]

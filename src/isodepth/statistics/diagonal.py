@@ -13,7 +13,7 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from isodepth.axes import AffinityMask, AffinityValues
 from isodepth.errors import ParameterError, listed
@@ -85,6 +85,23 @@ class DiagonalTest:
         return self.on_mean - self.off_mean
 
 
+def diagonal_means(values: AffinityValues) -> tuple[float, float]:
+    """Return the mean similarity on the generalized diagonal and off it.
+
+    Parameters
+    ----------
+    values : float64 array (layers_left, layers_right)
+        An affinity matrix of models of at least two layers.
+
+    Raises
+    ------
+    ParameterError
+        As `diagonal_test`.
+    """
+    on, off = _on_and_off(values)
+    return _mean(on), _mean(off)
+
+
 def diagonal_test(values: AffinityValues, *, method: str = "student") -> DiagonalTest:
     """Return whether similarity is higher on the generalized diagonal than off it.
 
@@ -111,15 +128,7 @@ def diagonal_test(values: AffinityValues, *, method: str = "student") -> Diagona
     """
     if method not in TEST_METHODS:
         raise ParameterError(f"method must be one of {listed(list(TEST_METHODS))}; got {method!r}")
-    if not np.isfinite(values).all():
-        raise ParameterError("values must be finite; the matrix holds NaN or infinity")
-    mask = generalized_diagonal(*values.shape)
-    on, off = values[mask], values[~mask]
-    if len(off) == 0:
-        raise ParameterError(
-            f"a matrix of {values.shape[0]} x {values.shape[1]} layers has no cells off the "
-            "generalized diagonal, so there is nothing to compare"
-        )
+    on, off = _on_and_off(values)
     statistic, p_value = _one_sided(on, off, method)
     return DiagonalTest(
         on_mean=_mean(on),
@@ -132,6 +141,20 @@ def diagonal_test(values: AffinityValues, *, method: str = "student") -> Diagona
     )
 
 
+def _on_and_off(values: AffinityValues) -> tuple[np.ndarray, np.ndarray]:
+    """Return the cells on the generalized diagonal and those off it."""
+    if not np.isfinite(values).all():
+        raise ParameterError("values must be finite; the matrix holds NaN or infinity")
+    mask = generalized_diagonal(*values.shape)
+    on, off = values[mask], values[~mask]
+    if len(off) == 0:
+        raise ParameterError(
+            f"a matrix of {values.shape[0]} x {values.shape[1]} layers has no cells off the "
+            "generalized diagonal, so there is nothing to compare"
+        )
+    return on, off
+
+
 def _mean(cells: np.ndarray) -> float:
     # rounding can carry the mean of equal cells past them, and a difference of 0 to one above 0
     return float(np.clip(cells.mean(), cells.min(), cells.max()))
@@ -139,7 +162,7 @@ def _mean(cells: np.ndarray) -> float:
 
 def _one_sided(on: np.ndarray, off: np.ndarray, method: str) -> tuple[float, float]:
     if method == "mann-whitney":
-        ranked = stats.mannwhitneyu(on, off, alternative="greater")
+        ranked = scipy.stats.mannwhitneyu(on, off, alternative="greater")
         return float(ranked.statistic), float(ranked.pvalue)
     if np.ptp(on) == 0 and np.ptp(off) == 0:
         difference = float(on[0] - off[0])
@@ -149,5 +172,5 @@ def _one_sided(on: np.ndarray, off: np.ndarray, method: str) -> tuple[float, flo
     with warnings.catch_warnings():
         # one constant group (a model against itself has ones on its diagonal) is no loss of precision
         warnings.filterwarnings("ignore", message="Precision loss", category=RuntimeWarning)
-        result = stats.ttest_ind(on, off, equal_var=method == "student", alternative="greater")
+        result = scipy.stats.ttest_ind(on, off, equal_var=method == "student", alternative="greater")
     return float(result.statistic), float(result.pvalue)

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import scipy
 from jaxtyping import Float
 from numpy import ndarray
-from scipy import special
 
 from isodepth.notebook import card
 
@@ -87,7 +87,7 @@ def resampled_estimate(
     """
     # equal samples have no spread; their mean may be a rounding off
     spread = float(samples.std()) if samples.min() < samples.max() else 0.0
-    reach = float(special.ndtri((1 + level) / 2)) * spread
+    reach = float(scipy.special.ndtri((1 + level) / 2)) * spread
     method = f"normal interval by the standard deviation of {len(samples):,} resamples"
     return Estimate(
         value=value,

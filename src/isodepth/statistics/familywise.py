@@ -22,14 +22,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float64
 
-from isodepth.affinity import all_affinities
 from isodepth.affinity.mutual_knn import mutual_knn_values
 from isodepth.axes import AffinityValues
 from isodepth.errors import ParameterError, whole_number
 from isodepth.neighbors import Neighbors
 from isodepth.progress import Progress, no_progress
-from isodepth.statistics.permutation import PermutationNull, null_of_totals
-from isodepth.statistics.permuted_overlap import NeighborTotals, neighbor_totals
+from isodepth.statistics.permutation import PermutationNull
+from isodepth.statistics.permutation_nulls import permutation_nulls
 from isodepth.texts import Pairing
 
 
@@ -225,7 +224,8 @@ def familywise_tests(
     for name, value, least in (("n_permutations", n_permutations, 1), ("seed", seed, 0)):
         if whole_number(value, name) < least:
             raise ParameterError(f"{name} must be at least {least}; got {value}")
-    matrices = all_affinities(neighbors, right=right, k=k, pairing=pairing)
+    nulls = permutation_nulls(neighbors, right=right, k=k, pairing=pairing, with_skewness=False)
+    matrices, whole = nulls.matrices, nulls.null
     if matrices.n_pairs == 0:
         raise ParameterError(
             f"two models are needed for a pair; got one, {matrices.left[0]}",
@@ -233,10 +233,6 @@ def familywise_tests(
         )
     rows = [_ids(one, matrices.k) for one in neighbors]
     columns = None if right is None else [_ids(one, matrices.k) for one in right]
-    row_totals = _totals(rows)
-    whole = null_of_totals(
-        row_totals, row_totals if columns is None else _totals(columns), matrices.values
-    )
     row_starts = np.cumsum([0, *matrices.left_layers])
     column_starts = np.cumsum([0, *matrices.right_layers])
     maxima = np.empty((n_permutations, len(matrices.left), len(matrices.right)))
@@ -256,12 +252,11 @@ def familywise_tests(
         for j, right_name in enumerate(matrices.right):
             if right is None and j <= i:
                 continue
-            cells = slice(*row_starts[i : i + 2]), slice(*column_starts[j : j + 2])
             pairs.append(
                 FamilywiseTest(
                     left=left_name,
                     right=right_name,
-                    null=replace(whole, values=whole.values[cells], sd=whole.sd[cells]),
+                    null=nulls[left_name, right_name],
                     maxima=maxima[:, i, j],
                 )
             )
@@ -277,12 +272,6 @@ def _relabelled(models: Sequence[np.ndarray], rng: np.random.Generator) -> list[
         renamed[:, new] = new[ids]
         relabelled.append(renamed)
     return relabelled
-
-
-def _totals(models: Sequence[np.ndarray]) -> NeighborTotals:
-    """Return the totals of all layers of all models, one after the other."""
-    totals = [neighbor_totals(ids, with_third=False) for ids in models]
-    return replace(totals[0], second=np.concatenate([one.second for one in totals]))
 
 
 def _as_neighbors(neighbors: Neighbors | np.ndarray, side: str) -> Neighbors:

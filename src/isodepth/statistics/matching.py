@@ -8,8 +8,8 @@ one.
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from jaxtyping import Float64, Int64
-from scipy import stats
 
 from isodepth.axes import AffinityValues
 from isodepth.errors import ParameterError
@@ -72,4 +72,4 @@ def layer_matches(values: AffinityValues) -> LayerMatches:
 def _rank_correlation(matches: np.ndarray) -> float | None:
     if len(matches) < FEWEST_LAYERS or np.ptp(matches) == 0:
         return None
-    return float(stats.spearmanr(np.arange(len(matches)), matches).statistic)
+    return float(scipy.stats.spearmanr(np.arange(len(matches)), matches).statistic)

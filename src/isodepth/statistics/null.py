@@ -25,8 +25,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from jaxtyping import Float64
-from scipy import special
 
 from isodepth.errors import ParameterError
 
@@ -66,7 +66,7 @@ class NullModel:
         if self.sd == 0:
             return 0.0 if similarity <= self.mean else -math.inf
         z = (similarity - self.mean) / self.sd
-        return float(special.log_ndtr(-z)) / math.log(10)
+        return float(scipy.special.log_ndtr(-z)) / math.log(10)
 
 
 def null_model(n_texts: int, k: int) -> NullModel:

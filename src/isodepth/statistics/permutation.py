@@ -19,8 +19,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from jaxtyping import Float64
-from scipy import special
 
 from isodepth.affinity import affinity_matrix
 from isodepth.axes import AffinityValues
@@ -136,7 +136,7 @@ class PermutationNull:
         if tail not in TAILS:
             raise ParameterError(f"tail must be one of {listed(list(TAILS))}; got {tail!r}")
         z = self.z(values)
-        log_sf = special.log_ndtr(-z)
+        log_sf = scipy.special.log_ndtr(-z)
         if tail == "pearson":
             if self.skewness is None:
                 raise ParameterError(
@@ -241,7 +241,7 @@ def _log_gamma_sf(z: np.ndarray, skewness: np.ndarray) -> np.ndarray:
     """Return the log of the upper tail of a standardized gamma distribution of positive skewness."""
     shape = 4 / skewness**2
     x = np.maximum(shape + 2 * z / skewness, 0)
-    sf = special.gammaincc(shape, x)
+    sf = scipy.special.gammaincc(shape, x)
     log_sf: np.ndarray = np.log(np.maximum(sf, _LEAST_PROBABILITY))
     far = sf < _LEAST_PROBABILITY
     log_sf[far] = _log_far_gamma_sf(shape[far], x[far])
@@ -268,5 +268,5 @@ def _log_far_gamma_sf(shape: np.ndarray, x: np.ndarray) -> np.ndarray:
         fraction *= factor
         if np.all(np.abs(factor - 1) < 1e-14):
             break
-    result: np.ndarray = shape * np.log(x) - x - special.gammaln(shape) + np.log(fraction)
+    result: np.ndarray = shape * np.log(x) - x - scipy.special.gammaln(shape) + np.log(fraction)
     return result

@@ -15,12 +15,14 @@ matrix that depends on n alone.
 >>> totals = [neighbor_totals(ids, with_third=True) for ids in (left_ids, right_ids)]  # doctest: +SKIP
 >>> totals[0].variance(totals[1])                                                      # doctest: +SKIP
 
-Memory: 88 bytes a layer, and of the layer at work what `isodepth.statistics.graph_counts` says.
+Memory: 88 bytes a layer, and of the layers at work, one a core, what `isodepth.statistics.graph_counts`
+says.
 """
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import permutations
 
@@ -28,6 +30,7 @@ import numpy as np
 from jaxtyping import Float64, Int32
 
 from isodepth.axes import AffinityValues
+from isodepth.cores import usable_cores
 
 Arcs = tuple[tuple[int, int], ...]
 
@@ -47,6 +50,7 @@ _THIRD: tuple[Arcs, ...] = (
     ((0, 3), (1, 3), (2, 3)),
     ((0, 1), (2, 0), (3, 1)),
 )
+MOST_THREADS = 8
 _LEAST_VARIANCE = 1e-12
 """Share of the leading term under which a variance is rounding. It can be 0 although k < n - 1: a
 tournament against a symmetric graph shares as many arcs under every relabelling."""
@@ -100,11 +104,14 @@ def neighbor_totals(ids: Int32[np.ndarray, "layers texts k"], *, with_third: boo
     """
     from isodepth.statistics.graph_counts import graph_counts  # compiles
 
-    _, n, k = ids.shape
-    counts = np.array(
-        [graph_counts(np.require(layer, np.int32, ["C", "A"]), with_third) for layer in ids],
-        dtype=np.float64,
-    )
+    n_layers, n, k = ids.shape
+
+    def counted(layer: int) -> np.ndarray:
+        found: np.ndarray = graph_counts(np.require(ids[layer], np.int32, ["C", "A"]), with_third)
+        return found
+
+    with ThreadPoolExecutor(min(usable_cores(), MOST_THREADS, n_layers)) as executor:
+        counts = np.array([*executor.map(counted, range(n_layers))], dtype=np.float64)
     answered, squares, cubes, with_answered, along, closed, shortcuts = counts.T
     arcs, mean = n * k, k / (n - 1)
     rest = 1 - mean
@@ -129,6 +136,22 @@ def neighbor_totals(ids: Int32[np.ndarray, "layers texts k"], *, with_third: boo
         axis=1,
     )
     return NeighborTotals(n_texts=n, k=k, second=second, third=third if with_third else None)
+
+
+def joined_totals(totals: Sequence[NeighborTotals]) -> NeighborTotals:
+    """Return the totals of several models' layers, one after the other.
+
+    Parameters
+    ----------
+    totals : sequence of NeighborTotals
+        Of graphs with the same texts and k; all with triples, or none.
+    """
+    thirds = [one.third for one in totals if one.third is not None]
+    return replace(
+        totals[0],
+        second=np.concatenate([one.second for one in totals]),
+        third=np.concatenate(thirds) if thirds else None,
+    )
 
 
 def _weights(shapes: tuple[Arcs, ...], n_texts: int) -> np.ndarray:

@@ -24,8 +24,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from jaxtyping import Float
-from scipy import stats
 
 from isodepth.axes import AffinityValues
 from isodepth.errors import ParameterError
@@ -259,7 +259,7 @@ def _centered(values: np.ndarray) -> np.ndarray:
 def _rank_agreement(matches: np.ndarray) -> np.ndarray:
     """Return Spearman's correlation of layers with their matches; 0 where all have the same match."""
     n_layers = matches.shape[-1]
-    ranks = stats.rankdata(matches, axis=-1) - (n_layers + 1) / 2
+    ranks = scipy.stats.rankdata(matches, axis=-1) - (n_layers + 1) / 2
     places = np.arange(n_layers) - (n_layers - 1) / 2
     scale = np.sqrt((ranks**2).sum(axis=-1) * (places**2).sum())
     agreement: np.ndarray = (ranks * places).sum(axis=-1) / np.where(scale > 0, scale, 1)

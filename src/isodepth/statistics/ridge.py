@@ -23,8 +23,8 @@ Memory: 60 times the matrix; with resamples 8 bytes a cell and resample.
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from jaxtyping import Float, Float64
-from scipy import special
 
 from isodepth.axes import AffinityValues
 from isodepth.statistics.resampling import ResampledMatrices
@@ -107,7 +107,7 @@ def ridge_tests(
     """
     contrasts = _contrasts(*values.shape)
     beyond = max(0.0, float(values.mean()) - chance)
-    reach = float(special.ndtri(1 - (1 - level) / len(RIDGE_PARTS)))
+    reach = float(scipy.special.ndtri(1 - (1 - level) / len(RIDGE_PARTS)))
     parts = []
     for name, candidates in contrasts.items():
         sizes = _sizes(values[np.newaxis], candidates)[0]
@@ -117,7 +117,7 @@ def ridge_tests(
             with np.errstate(divide="ignore", invalid="ignore"):
                 z = np.where(errors > 0, sizes / errors, np.where(sizes > 0, np.inf, -np.inf))
             # both preferences are needed, at the best of the places that were looked at
-            p_value = min(1.0, len(candidates) * float(special.ndtr(-z).max(axis=-1).min()))
+            p_value = min(1.0, len(candidates) * float(scipy.special.ndtr(-z).max(axis=-1).min()))
             upper = float((sizes + reach * errors).min(axis=-1).max())
         size = float(sizes.min(axis=-1).max())
         parts.append(

@@ -38,8 +38,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from jaxtyping import Float64
-from scipy import stats
 
 from isodepth.errors import ParameterError, listed
 from isodepth.statistics.estimates import Estimate
@@ -161,7 +161,7 @@ def zoo_test(
         # rounding in the sums is no error
         mean, error = float(pairs[0]), 0.0
     ratio = _ratio(mean, error)
-    reach = float(stats.t.ppf((1 + level) / 2, freedom)) * error
+    reach = float(scipy.stats.t.ppf((1 + level) / 2, freedom)) * error
     return ZooTest(
         mean=Estimate(
             value=mean,
@@ -175,7 +175,7 @@ def zoo_test(
         ),
         standard_error=error,
         statistic=ratio,
-        p_value=float(stats.t.sf(ratio, freedom)),
+        p_value=float(scipy.stats.t.sf(ratio, freedom)),
         degrees_of_freedom=freedom,
         p_value_as_if_pairs_were_independent=_naive_p_value(pairs),
         n_pairs=len(pairs),
@@ -255,4 +255,4 @@ def _ratio(mean: float, error: float) -> float:
 
 def _naive_p_value(pairs: np.ndarray) -> float:
     error = 0.0 if np.ptp(pairs) == 0 else float(pairs.std(ddof=1)) / math.sqrt(len(pairs))
-    return float(stats.t.sf(_ratio(float(pairs.mean()), error), len(pairs) - 1))
+    return float(scipy.stats.t.sf(_ratio(float(pairs.mean()), error), len(pairs) - 1))
