@@ -145,7 +145,7 @@ def as_json(cases: Iterable[Case], machine: dict[str, Any]) -> str:
 
 def this_machine() -> dict[str, Any]:
     """Return what the numbers were measured on, as far as it can be told."""
-    from isodepth.affinity.counts import usable_cores
+    from isodepth.cores import usable_cores
 
     names = (
         "isodepth",

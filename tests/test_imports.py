@@ -9,21 +9,31 @@ from pathlib import Path
 import pytest
 
 import isodepth
+import tiny_models
 from isodepth.interchange import keep_reading, published_files, read_published_neighbors
 from isodepth.store import Store
 from published_form import neighbor_lists, written_as_published
 
 HEAVY = ("torch", "transformers", "matplotlib", "numba")
+FOR_RESULTS = ("torch", "transformers", "matplotlib", "ray", "datasets", "scipy.stats", "scipy.special")
+"""What a finished study needs none of to be shown again; the last two take longer than all else then."""
+FOR_TABLES = ("pandas", "pyarrow")
 
 
 def modules_after(code: str) -> set[str]:
-    """Return the top-level modules that a fresh interpreter holds after the code."""
-    report = (
-        "import sys, json; print('\\n' + json.dumps(sorted({m.split('.')[0] for m in sys.modules})))"
-    )
+    """Return the modules that a fresh interpreter holds after the code."""
+    report = "import sys, json; print('\\n' + json.dumps(sorted(sys.modules)))"
     command = [sys.executable, "-c", f"{code}\n{report}"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
     return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def modules_after_command(arguments: list[str]) -> set[str]:
+    """Return the modules that a command loads, which must end well."""
+    return modules_after(
+        f"from isodepth.cli import main\ntry:\n    main({arguments})\n"
+        "except SystemExit as end:\n    assert not end.code"
+    )
 
 
 def test_importing_isodepth_loads_nothing_heavy() -> None:
@@ -56,6 +66,12 @@ def test_looking_at_models_needs_no_torch(arguments: list[str]) -> None:
     assert modules_after(code).isdisjoint({*HEAVY, "datasets", "peft"})
 
 
+def test_importing_the_statistics_loads_no_distributions_and_compiles_nothing() -> None:
+    loaded = modules_after("import isodepth.statistics, isodepth.assessment, isodepth.report")
+    assert "numpy" in loaded
+    assert loaded.isdisjoint({*HEAVY, *FOR_RESULTS, *FOR_TABLES, "statsmodels", "sklearn"})
+
+
 def test_the_pipeline_and_the_results_need_no_torch() -> None:
     loaded = modules_after(
         "import isodepth; isodepth.compare, isodepth.nearest_neighbors, isodepth.Activations; "
@@ -75,19 +91,25 @@ def test_a_finished_study_is_planned_and_run_again_without_torch(tmp_path: Path)
     study = tmp_path / "mine.toml"
     study.write_text('models = "gemma-2b"\ntexts = "web-text"\nn = 13\nks = 5\ncaptures = "final_norm"')
     options = ["--store", str(tmp_path / "store"), "--imported"]
-    for arguments in (
-        ["run", str(study), "--out", str(tmp_path / "out"), *options],
-        ["run", str(study), "--out", str(tmp_path / "out"), *options],
-        ["status", str(study), *options],
-    ):
-        code = (
-            f"from isodepth.cli import main\ntry:\n    main({arguments})\nexcept SystemExit as end:\n"
-        )
-        code += "    assert not end.code"
-        loaded = modules_after(code)
-        assert "numpy" in loaded
-        assert loaded.isdisjoint({"torch", "transformers", "matplotlib", "ray", "datasets"})
+    run = ["run", str(study), "--out", str(tmp_path / "out"), *options]
+    assert modules_after_command(run).isdisjoint(FOR_RESULTS)
     assert (tmp_path / "out" / "manifest.json").exists()
+    for arguments in (run, ["status", str(study), *options]):
+        loaded = modules_after_command(arguments)
+        assert "numpy" in loaded
+        assert loaded.isdisjoint({*FOR_RESULTS, *FOR_TABLES, "numba"})
+
+
+def test_what_models_read_is_shown_again_without_torch(llama_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "red.txt").write_text("\n".join(tiny_models.texts_of([3 + n % 7 for n in range(13)])))
+    study = tmp_path / "mine.toml"
+    study.write_text(f'models = ["{llama_folder}"]\ntexts = ["./red.txt"]\nn = 13\nks = [3]')
+    isodepth.run_study(study, tmp_path / "out", store=tmp_path / "store")
+    loaded = modules_after_command(
+        ["run", str(study), "--out", str(tmp_path / "out"), "--store", str(tmp_path / "store")]
+    )
+    assert "numpy" in loaded
+    assert loaded.isdisjoint({*FOR_RESULTS, *FOR_TABLES, "numba"})
 
 
 def test_the_pipeline_of_studies_loads_no_torch_and_no_cluster() -> None:

@@ -1,5 +1,6 @@
 """GGUF files: converted exactly, once, and again when the conversion was damaged."""
 
+import json
 import re
 import shutil
 from collections.abc import Callable
@@ -15,7 +16,7 @@ import tiny_models
 from isodepth import extract, load_model
 from isodepth.errors import ModelError, StoreError
 from isodepth.models import gguf as conversion
-from isodepth.models import resolve_model
+from isodepth.models import load_tokenizer, resolve_model
 from isodepth.sources import cache_directory
 from isodepth.store import DamagedArtifactWarning
 
@@ -89,6 +90,14 @@ def test_the_tokenizer_is_the_files_own(gguf_file: Path) -> None:
     )
     assert tokens == ["he", "l", "l", "o", "Ġw"]
     assert (tokenizer.bos_token, tokenizer.eos_token) == ("<s>", "</s>")
+
+
+def test_the_kept_tokenizer_has_no_line_breaks_between_its_entries(gguf_file: Path) -> None:
+    load_tokenizer(gguf_file)
+    (path,) = cache_directory().glob("models/*/tokenizer.json")
+    text = path.read_text(encoding="utf-8")
+    assert "\n" not in text
+    assert len(json.loads(text)["model"]["vocab"]) > 0
 
 
 def test_a_loaded_gguf_model_can_be_read(gguf_file: Path) -> None:

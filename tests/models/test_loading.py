@@ -2,6 +2,7 @@
 
 import builtins
 import contextlib
+import gc
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -509,3 +510,33 @@ def test_positions_that_change_with_the_longest_text_change_no_activations(
         (states,) = tiny_models.slow_hidden_states(folder, [text])  # a new model each time
         difference = tiny_models.largest_relative_difference(found[:-1, row], states[:-1, -1])
         assert difference < 1e-5, row
+
+
+@pytest.mark.parametrize("was_on", [True, False])
+@pytest.mark.parametrize("fails", [True, False])
+def test_loading_leaves_threads_and_the_collection_of_garbage_as_they_were(
+    llama_folder: Path, monkeypatch: pytest.MonkeyPatch, was_on: bool, fails: bool
+) -> None:
+    from isodepth.models import bodies
+
+    during: list[tuple[bool, int]] = []
+    found = bodies.sees_only_earlier
+
+    def noted(*arguments: Any, **settings: Any) -> bool:
+        during.append((gc.isenabled(), torch.get_num_threads()))
+        if fails:
+            raise ModelError("failed")
+        return found(*arguments, **settings)
+
+    monkeypatch.setattr(bodies, "sees_only_earlier", noted)
+    n_threads = torch.get_num_threads()
+    (gc.enable if was_on else gc.disable)()
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(ModelError, match="failed") if fails else contextlib.nullcontext():
+            load_model(llama_folder)
+        assert (gc.isenabled(), torch.get_num_threads()) == (was_on, 2)
+    finally:
+        gc.enable()
+        torch.set_num_threads(n_threads)
+    assert during == [(False, 1)]

@@ -132,6 +132,61 @@ def test_what_is_written_is_read_back(written: Path) -> None:
         assert all(one.values.dtype == np.float64 for one in read[name].matrices.values())
 
 
+def written_at(folder: Path) -> dict[str, tuple[int, int]]:
+    """Return when each data file of a folder was written."""
+    names = [path for path in folder.iterdir() if path.name != MANIFEST]
+    return {path.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in names}
+
+
+def test_files_that_are_there_already_are_not_written_again(written: Path) -> None:
+    before = written_at(written)
+    assert len(before) == 4
+    study_results("news", "pair").write(written)
+    assert written_at(written) == before
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "parquet"])
+@pytest.mark.parametrize("harm", ["flipped", "removed", "listed otherwise"])
+def test_both_files_of_a_set_are_written_again_where_one_is_not_as_it_was(
+    written: Path, suffix: str, harm: str
+) -> None:
+    before = written_at(written)
+    data = {path.name: path.read_bytes() for path in written.iterdir()}
+    (path,) = written.glob(f"news-*.{suffix}")
+    if harm == "flipped":
+        content = path.read_bytes()
+        path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    elif harm == "removed":
+        path.unlink()
+    else:
+        rewritten(written / MANIFEST, lambda found: found["files"][path.name].update(sha256="0" * 64))
+    study_results("news", "pair").write(written)
+    changed = {name for name, at in written_at(written).items() if before[name] != at}
+    assert changed == {name for name in before if name.startswith("news-")}
+    assert {path.name: path.read_bytes() for path in written.iterdir()} == data
+
+
+@pytest.mark.parametrize("what", ["values", "labels", "version"])
+def test_files_of_other_content_are_replaced(
+    written: Path, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = written_at(written)
+    news = study_results("news").sets["news"]
+    if what == "version":
+        monkeypatch.setattr("isodepth.results.files.FORMAT_VERSION", 2)
+        monkeypatch.setattr("isodepth.results.loading.FORMAT_VERSION", 2)
+    elif what == "labels":
+        news = replace(news, description={**news.description, "more": 1})
+    else:
+        kind, one = next(iter(news.matrices.items()))
+        news = replace(news, matrices={**news.matrices, kind: replace(one, values=one.values / 2)})
+    both = study_results("news", "pair")
+    replace(both, sets={**both.sets, "news": news}).write(written)
+    changed = {name for name, at in written_at(written).items() if before[name] != at}
+    assert {name for name in before if name.startswith("news-")} <= changed
+    assert_equal(load_results(written)["news"], news)
+
+
 def test_one_file_alone_can_be_read_too(written: Path) -> None:
     expected = study_results("pair")
     (path,) = written.glob("pair-*.safetensors")

@@ -12,7 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isodepth.sources import cache_directory, digests, file_digest, folder_digest
+from isodepth.sources import cache_directory, folder_digest
+from isodepth.store import sums
+from isodepth.store.sums import file_digest
 
 DAMAGED_MEMOS: dict[str, Callable[[dict[str, Any]], str]] = {
     "empty": lambda memo: "",
@@ -26,17 +28,23 @@ DAMAGED_MEMOS: dict[str, Callable[[dict[str, Any]], str]] = {
 }
 
 
+@pytest.fixture(autouse=True)
+def _settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files are remembered as soon as they are written."""
+    monkeypatch.setattr(sums, "SETTLED_NS", 0)
+
+
 @pytest.fixture
 def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the files that were read and hashed, in order."""
     names: list[str] = []
-    sha256_of = digests.sha256_of
+    sha256_of = sums.sha256_of
 
     def counted(path: Path) -> str:
         names.append(path.name)
         return sha256_of(path)
 
-    monkeypatch.setattr(digests, "sha256_of", counted)
+    monkeypatch.setattr(sums, "sha256_of", counted)
     return names
 
 
@@ -85,7 +93,7 @@ def test_a_file_digest_is_the_sha256_of_its_bytes(
 ) -> None:
     path = tmp_path_factory.mktemp("files") / "weights"
     path.write_bytes(data)
-    assert digests.sha256_of(path) == file_digest(path) == sha256(data).hexdigest()
+    assert sums.sha256_of(path) == file_digest(path) == sha256(data).hexdigest()
 
 
 def test_an_unchanged_file_is_hashed_once(model: Path, hashed: list[str]) -> None:
@@ -236,3 +244,17 @@ def test_a_folder_of_links_has_the_digest_of_its_files(model: Path, tmp_path: Pa
         blob.write_bytes(path.read_bytes())
         (links / path.name).symlink_to(blob)
     assert folder_digest(links) == folder_digest(model)
+
+
+def test_a_file_that_was_written_just_now_is_not_remembered(
+    tmp_path: Path, hashed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # within one tick of the clock, a change of as many bytes would leave the stamp as it was
+    monkeypatch.setattr(sums, "SETTLED_NS", 10**12)
+    path = tmp_path / "weights"
+    path.write_bytes(b"weights")
+    assert file_digest(path) == file_digest(path)
+    assert hashed == ["weights", "weights"]
+    monkeypatch.setattr(sums, "SETTLED_NS", 0)
+    assert file_digest(path) == file_digest(path)
+    assert hashed == ["weights"] * 3

@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isodepth.atomic import atomic_folder, write_atomically
+from isodepth.cache import cache_directory
 from isodepth.errors import IsodepthError, ParameterError, StoreError
 from isodepth.store import (
     ARRAYS,
@@ -27,6 +28,7 @@ from isodepth.store import (
     Store,
     content_key,
     default_store,
+    sums,
 )
 from isodepth.store import artifacts as artifacts_module
 from tiny_stores import (
@@ -331,6 +333,60 @@ def test_damage_is_named_and_set_aside_and_reads_as_none(store: Store, damage: s
     assert store.read(STAGE, KEY) is not None
 
 
+@pytest.fixture
+def hashed(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The data files that were read in full, remembered as soon as they are written."""
+    read: list[Path] = []
+    whole = sums.sha256_of
+    monkeypatch.setattr(sums, "SETTLED_NS", 0)
+    monkeypatch.setattr(sums, "sha256_of", lambda path: (read.append(path), whole(path))[1])
+    return read
+
+
+def test_an_artifact_is_whole_and_read_once_to_know_it(store: Store, hashed: list[Path]) -> None:
+    assert not store.is_whole(STAGE, KEY)
+    folder = written(store)
+    assert [store.is_whole(STAGE, KEY) for _ in range(3)] == [True] * 3
+    assert hashed == [folder / ARRAYS]
+    # the same bytes at another time may be others
+    (folder / ARRAYS).write_bytes((folder / ARRAYS).read_bytes())
+    assert store.is_whole(STAGE, KEY)
+    assert hashed == [folder / ARRAYS] * 2
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_an_artifact_that_was_whole_is_found_damaged_as_reading_finds_it(
+    store: Store, hashed: list[Path], damage: str
+) -> None:
+    name, harm = DAMAGES[damage]
+    folder = written(store)
+    assert store.is_whole(STAGE, KEY)
+    times = (folder / ARRAYS).stat()
+    harm(folder / name)
+    if (folder / ARRAYS).exists():
+        os.utime(folder / ARRAYS, ns=(times.st_atime_ns, times.st_mtime_ns))
+    with pytest.warns(DamagedArtifactWarning, match=re.escape(str(folder / name))) as caught:
+        assert not store.is_whole(STAGE, KEY)
+    assert len(caught) == 1
+    assert store.keys(STAGE) == []
+    assert len(list((store.root / "damaged").iterdir())) == 1
+
+
+def test_what_is_read_is_hashed_whatever_was_remembered(store: Store, hashed: list[Path]) -> None:
+    folder = written(store)
+    path = folder / ARRAYS
+    expected = sums.file_digest(path)
+    flip_byte(path, -1)
+    # as where the disk alone alters a file: nothing of what is remembered has changed
+    (memo,) = (cache_directory() / "digests").iterdir()
+    status = path.stat()
+    stamp = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+    memo.write_text(json.dumps({"stamp": stamp, "sha256": expected}))
+    assert store.is_whole(STAGE, KEY)
+    with pytest.warns(DamagedArtifactWarning, match=re.escape(str(path))):
+        assert store.read(STAGE, KEY) is None
+
+
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("how", ["written", "adopted"])
 def test_a_damaged_artifact_gives_way_to_what_is_written(
@@ -363,7 +419,7 @@ def test_what_is_removed_while_it_is_verified_is_written(
 ) -> None:
     folder = written(store)
 
-    def removed_first(folder: Path) -> str | None:
+    def removed_first(folder: Path, **_: object) -> str | None:
         shutil.rmtree(folder)
         return None
 
@@ -406,8 +462,8 @@ def test_damage_that_another_process_set_aside_first_reads_as_none(
     flip_byte(folder / ARRAYS, -1)
     noticed = artifacts_module.damage
 
-    def noticed_by_two(folder: Path) -> str | None:
-        problem = noticed(folder)
+    def noticed_by_two(folder: Path, **how: Any) -> str | None:
+        problem = noticed(folder, **how)
         shutil.rmtree(folder)
         return problem
 

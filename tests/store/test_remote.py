@@ -249,6 +249,23 @@ def test_a_damaged_copy_is_named_and_fetched_again(machine: Machine, name: str, 
     assert_whole(here)
 
 
+def test_what_is_not_here_is_fetched_to_be_whole_and_what_is_not_there_is_shared(
+    machine: Machine,
+) -> None:
+    here, there = machine("here"), machine("there")
+    assert not there.is_whole(STAGE, KEY)
+    write(here)
+    assert there.is_whole(STAGE, KEY)
+    assert there.folder(STAGE, KEY).is_dir()
+    flip_byte(there.folder(STAGE, KEY) / ARRAYS, -1)
+    with pytest.warns(DamagedArtifactWarning, match="is fetched again"):
+        assert there.is_whole(STAGE, KEY)
+    assert_whole(there)
+    here.withdraw(STAGE, KEY)
+    assert here.is_whole(STAGE, KEY)
+    assert_whole(machine("third"))
+
+
 def test_a_damaged_copy_gives_way_to_what_is_written(machine: Machine) -> None:
     here, there = machine("here"), machine("there")
     flip_byte(write(here) / ARRAYS, -1)

@@ -36,7 +36,8 @@ def float32_products() -> Iterator[None]:
 def product_library() -> str:
     """Return what computes linear layers in float32 on this CPU: "oneDNN", or "MKL" for torch's own."""
     is_wide = torch.backends.cpu.get_cpu_capability() == "AVX512"
-    if is_wide and processor_maker() != "GenuineIntel" and torch.backends.mkldnn.is_available():
+    has_onednn = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    if is_wide and has_onednn and processor_maker() != "GenuineIntel":
         return "oneDNN"
     return "MKL"
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
+import scipy
 
 from isodepth.affinity import AffinityMatrix
 from isodepth.affinity.measures import CHANCE_KNOWN
@@ -77,7 +77,7 @@ class PairAssessment:
         """Return where each similarity's normal interval begins and ends, in [0, 1], if it is known."""
         if self.standard_errors is None:
             return None, None
-        reach = float(special.ndtri((1 + level) / 2)) * self.standard_errors
+        reach = float(scipy.special.ndtri((1 + level) / 2)) * self.standard_errors
         values = self.matrix.values
         return np.maximum(values - reach, 0), np.minimum(values + reach, 1)
 

@@ -5,7 +5,6 @@ import logging
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from logging.handlers import MemoryHandler
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +80,8 @@ def logging_to(path: Path) -> Iterator[Callable[[], None]]:
         When told to begin, if the file cannot be opened.
     """
     file: logging.FileHandler | None = None
+    from logging.handlers import MemoryHandler  # with it comes all of logging over networks
+
     held = MemoryHandler(MOST_HELD, flushLevel=logging.CRITICAL, flushOnClose=False)
 
     def begin() -> None:

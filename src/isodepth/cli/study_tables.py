@@ -162,12 +162,12 @@ def shown_kinds(found: "TextSetResults") -> "list[MatrixKind]":
 
 
 def _pair_lines(pairs: "list[AffinityMatrix]") -> list[str]:
-    from isodepth.statistics import diagonal_test
+    from isodepth.statistics.diagonal import diagonal_means
 
     rows = [("left", "right", "mean", "highest, at layers", "on", "off")]
     for pair in pairs:
         values = pair.values
-        test = diagonal_test(values) if min(values.shape) > 1 else None
+        means = diagonal_means(values) if min(values.shape) > 1 else None
         place = divmod(int(values.argmax()), values.shape[1])
         rows.append(
             (
@@ -175,8 +175,7 @@ def _pair_lines(pairs: "list[AffinityMatrix]") -> list[str]:
                 pair.right,
                 f"{values.mean():.3f}",
                 f"{values.max():.3f}, {place[0] + 1} × {place[1] + 1}",
-                "" if test is None else f"{test.on_mean:.3f}",
-                "" if test is None else f"{test.off_mean:.3f}",
+                *(("", "") if means is None else (f"{mean:.3f}" for mean in means)),
             )
         )
     return [f"  {line}" for line in columns(rows)]
@@ -190,11 +189,11 @@ def columns(rows: Sequence[Sequence[str]]) -> list[str]:
 
 def _summary_lines(pairs: "list[AffinityMatrix]") -> list[str]:
     """Return one line on many pairs, each pair counting once."""
-    from isodepth.statistics import diagonal_test
+    from isodepth.statistics.diagonal import diagonal_means
 
     means = [float(pair.values.mean()) for pair in pairs]
-    tests = [diagonal_test(pair.values) for pair in pairs if min(pair.values.shape) > 1]
-    differences = [test.difference for test in tests]
+    on_and_off = [diagonal_means(pair.values) for pair in pairs if min(pair.values.shape) > 1]
+    differences = [on - off for on, off in on_and_off]
     on_above = sum(difference > 0 for difference in differences)
     lines = [
         f"  {len(pairs):,} pairs of models; mean similarity {sum(means) / len(means):.3f} "
@@ -202,7 +201,7 @@ def _summary_lines(pairs: "list[AffinityMatrix]") -> list[str]:
     ]
     if differences:
         lines.append(
-            f"  on the generalized diagonal above off it in {on_above:,} of {len(tests):,}; mean "
+            f"  on the generalized diagonal above off it in {on_above:,} of {len(differences):,}; mean "
             f"difference {sum(differences) / len(differences):.4f}"
         )
     return lines

@@ -35,10 +35,10 @@ from isodepth.interchange.sharing import (
 )
 from isodepth.neighbors import Neighbors
 from isodepth.progress import Progress, no_progress
-from isodepth.sources.digests import sha256_of
 from isodepth.stages import STAGE_VERSIONS
 from isodepth.store import Store, content_key
 from isodepth.store.housekeeping import older_versions
+from isodepth.store.sums import sha256_of
 
 FORMAT = "isodepth neighbors"
 FORMAT_VERSION = 1

@@ -19,7 +19,7 @@ from isodepth.interchange.layer_files import LayerFile
 from isodepth.neighbors import Neighbors, layer_neighbors
 from isodepth.neighbors.exact import check_metric
 from isodepth.progress import Progress, no_progress
-from isodepth.sources.digests import sha256_of
+from isodepth.store.sums import sha256_of
 from isodepth.texts import TextSet
 
 MOST_NAMES_TOLD = 200

@@ -91,11 +91,7 @@ class ImportedReading:
         """
         artifact = store.read(STAGE, self.key)
         if artifact is None:
-            raise StoreError(
-                f"the imported neighbors of {self.label} are not in {store.place}, or were damaged",
-                hint="import them again from the file that they came from"
-                + (f", {self.provenance['file']}." if "file" in self.provenance else "."),
-            )
+            raise self._not_there(store)
         ids = artifact.arrays["ids"]
         similarities = artifact.arrays.get("similarities")
         if similarities is None:
@@ -108,6 +104,18 @@ class ImportedReading:
             model=self.model,
             texts_digest=self.texts_digest,
             provenance=dict(self.provenance),
+        )
+
+    def refuse_damaged(self, store: Store) -> None:
+        """Raise `StoreError` unless its neighbors are in the store, whole; see `Store.is_whole`."""
+        if not store.is_whole(STAGE, self.key):
+            raise self._not_there(store)
+
+    def _not_there(self, store: Store) -> StoreError:
+        return StoreError(
+            f"the imported neighbors of {self.label} are not in {store.place}, or were damaged",
+            hint="import them again from the file that they came from"
+            + (f", {self.provenance['file']}." if "file" in self.provenance else "."),
         )
 
 

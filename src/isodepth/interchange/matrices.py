@@ -89,7 +89,7 @@ def _refuse_others(texts: str, first: AffinityMatrices, one: FoundMatrices) -> N
 
 def file_source(path: Path, format_name: str, **more: Any) -> dict[str, Any]:
     """Return what is recorded of a file that was read."""
-    from isodepth.sources.digests import sha256_of
+    from isodepth.store.sums import sha256_of
 
     return {
         "file": path.name,

@@ -21,7 +21,7 @@ from isodepth.interchange.published_files import PublishedFile, published_name
 from isodepth.interchange.published_table import PublishedTable
 from isodepth.neighbors import Neighbors
 from isodepth.progress import Progress, no_progress
-from isodepth.sources.digests import sha256_of
+from isodepth.store.sums import sha256_of
 from isodepth.texts import texts_digest
 
 

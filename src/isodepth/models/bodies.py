@@ -4,6 +4,7 @@ The body is what turns token ids into the last hidden state: without the languag
 model that sees or hears only the part that reads text.
 """
 
+import contextlib
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -20,6 +21,8 @@ READS = "isodepth reads decoder language models, and encoders with --pooling mea
 EXACT_DTYPES = ("float32", "float64")
 RESCALING = ("dynamic", "longrope")
 """Kinds of position embeddings that change with the longest text of a batch."""
+MOST_PARAMETERS_FOR_ONE_THREAD = 10**9
+"""Up to here one thread reads all weights within half a second."""
 ENDLESS = 10**9
 """Tokenizers that know no limit state an astronomical one."""
 
@@ -31,12 +34,14 @@ def model_around(
     config = whole.config
     if config.is_encoder_decoder:
         raise ModelError(f"{name} ({type(whole).__name__}) is an encoder-decoder model", hint=READS)
-    body, found = _text_body(whole, name)
+    with _few_threads(whole):
+        body, found = _text_body(whole, name)
     text = body.config.get_text_config()
     dtype = str(body.dtype).removeprefix("torch.")
     quantization = provenance.get("quantization") or _quantization(config)
     is_exact = dtype in EXACT_DTYPES and quantization is None
-    causal = sees_only_earlier(body, found, name=name, is_exact=is_exact)
+    with _few_threads(whole):
+        causal = sees_only_earlier(body, found, name=name, is_exact=is_exact)
     limit = _context_length(body, text)
     stated = [limit]
     if not causal:  # encoders are published with tokenizers that know how much they were trained on
@@ -70,6 +75,22 @@ def model_around(
             "transformers": transformers.__version__,
         },
     )
+
+
+@contextlib.contextmanager
+def _few_threads(whole: Any) -> Iterator[None]:
+    """Compute with one thread meanwhile, where a model is small.
+
+    Products of a few tokens are over before threads have met. Where other programs keep the cores busy,
+    threads wait for each other in every one of them: a pass took 20 times as long with two as with one.
+    """
+    before = torch.get_num_threads()
+    if whole.num_parameters() <= MOST_PARAMETERS_FOR_ONE_THREAD:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _text_body(whole: Any, name: str) -> tuple[Any, FoundBlocks]:

@@ -25,9 +25,9 @@ from isodepth.models.entries import GgufWeights
 from isodepth.models.resolution import ModelSource
 from isodepth.models.transformers_calls import quiet_transformers, refuse_missing_weights
 from isodepth.progress import Progress, no_progress
-from isodepth.sources import cache_directory, file_digest
-from isodepth.sources.digests import sha256_of
+from isodepth.sources import cache_directory
 from isodepth.store import DamagedArtifactWarning
+from isodepth.store.sums import file_digest, sha256_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -139,6 +139,7 @@ def _convert(gguf: Path, folder: Path, sha256: str, name: str, progress: Progres
         progress(label, 2, 3, "steps")
         try:
             tokenizer.save_pretrained(temporary)
+            _make_compact(temporary / "tokenizer.json")
             _unquantized(loaded).save_pretrained(temporary)
         except safetensors.SafetensorError as error:
             if f"os error {errno.ENOSPC}" in str(error):
@@ -148,6 +149,14 @@ def _convert(gguf: Path, folder: Path, sha256: str, name: str, progress: Progres
         record = {"gguf_sha256": sha256, "transformers": transformers.__version__, "files": sums}
         (temporary / RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
         progress(label, 3, 3, "steps")
+
+
+def _make_compact(path: Path) -> None:
+    """Write a JSON file without line breaks, which are half of a large vocabulary."""
+    if path.is_file():
+        content = json.loads(path.read_text(encoding="utf-8"))
+        text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+        path.write_text(text, encoding="utf-8")
 
 
 @contextlib.contextmanager

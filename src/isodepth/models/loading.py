@@ -8,6 +8,9 @@ Memory: the weights of the body, at 4 bytes a parameter in float32 and 2 in bflo
 those of the other parts too. An untrained copy is drawn in float32 first, whatever its number format.
 """
 
+import contextlib
+import gc
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -102,7 +105,7 @@ def load_model(
     folder = _folder(source, progress)
     label = f"loading {source.name}"
     progress(label, 0, 1, "steps")
-    with quiet_transformers():
+    with quiet_transformers(), _uncollected():
         whole = _loaded(folder, source)
         if source.adapter is not None and source.adapter.location is not None:
             whole = with_adapter(whole, source.adapter.location, name=source.name)
@@ -142,6 +145,22 @@ def _folder(source: ModelSource, progress: Progress) -> Path:
     return source.location
 
 
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """Leave garbage uncollected meanwhile.
+
+    A tokenizer's file of 600,000 entries and the modules of an architecture are objects that all stay:
+    looking through them again and again for garbage is half of the time that Gemma's tokenizer takes.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
 def _own_code(source: ModelSource) -> dict[str, bool]:
     return {"local_files_only": True, "trust_remote_code": source.options.trust_remote_code}
 
@@ -151,7 +170,7 @@ def _tokenizer(folder: Path, source: ModelSource) -> Any:
     adapter = source.adapter.location if source.adapter is not None else None
     if adapter is not None and (adapter / "tokenizer_config.json").is_file():
         folder = adapter
-    with quiet_transformers():
+    with quiet_transformers(), _uncollected():
         try:
             return transformers.AutoTokenizer.from_pretrained(folder, **_own_code(source))
         except Exception as error:

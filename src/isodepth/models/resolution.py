@@ -27,12 +27,12 @@ from isodepth.models.options import LoadingOptions
 from isodepth.notation import refuse_imported
 from isodepth.sources import (
     existing_path,
-    file_digest,
     folder_digest,
     hub_revision,
     hub_snapshot,
     is_hub_id,
 )
+from isodepth.store.sums import file_digest
 
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"

@@ -7,7 +7,7 @@ artifacts, so that a capture that is added later costs one more pass for that ca
 Memory: neighbors are memory maps of their files.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from isodepth.activations import ExtractionOptions
@@ -24,20 +24,22 @@ class StoredNames:
 
     Parameters
     ----------
-    neighbors, activations : frozenset of str
-        The keys of these stages.
+    neighbors : mapping of str to list of str
+        The names of this stage by what they begin with, the key without the number of neighbors.
+    activations : frozenset of str
+        The keys of this stage.
     """
 
-    neighbors: frozenset[str]
+    neighbors: Mapping[str, Sequence[str]]
     activations: frozenset[str]
 
     @classmethod
     def of(cls, store: Store) -> "StoredNames":
         """List a store."""
-        return cls(
-            neighbors=frozenset(store.keys("neighbors")),
-            activations=frozenset(store.keys("activations")),
-        )
+        neighbors: dict[str, list[str]] = {}
+        for name in store.keys("neighbors"):
+            neighbors.setdefault(name.rpartition("-k")[0], []).append(name)
+        return cls(neighbors=neighbors, activations=frozenset(store.keys("activations")))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +131,14 @@ class Reading:
         enough = [int(k) for k in numbers if k.isdecimal() and int(k) >= fewest]
         return [f"{start}{k}" for k in sorted(enough, key=lambda k: (k < self.complete_k, k))]
 
+    def named_neighbors(
+        self, options: ExtractionOptions, names: StoredNames, *, least: int | None = None
+    ) -> list[str]:
+        """Return the names of enough neighbors that a store had when it was listed, the best first."""
+        return self.enough_neighbors(
+            options, names.neighbors.get(self.neighbors_key(options), ()), least=least
+        )
+
     def stored_neighbors(
         self, store: Store, options: ExtractionOptions, *, least: int | None = None
     ) -> Neighbors | None:
@@ -166,25 +176,35 @@ class Reading:
     def seems_done(self, names: StoredNames) -> bool:
         """Return whether all that is wanted is in the store by its names; nothing is verified."""
         return all(
-            self.enough_neighbors(options, names.neighbors, least=self.complete_k)
+            self.named_neighbors(options, names, least=self.complete_k)
             and (not self.keep_activations or self.activations_key(options) in names.activations)
             for options in self.options
         )
 
-    def missing(self, store: Store) -> tuple[ExtractionOptions, ...]:
+    def missing(
+        self, store: Store, *, names: StoredNames | None = None
+    ) -> tuple[ExtractionOptions, ...]:
         """Return the options for which something is missing or damaged; what is wanted is verified.
+
+        Parameters
+        ----------
+        store : Store
+            Where it should be.
+        names : StoredNames, optional
+            What the store had when it was listed; else it is listed now.
 
         Warns
         -----
         DamagedArtifactWarning
             Naming what is damaged.
         """
-        return tuple(
-            options
-            for options in self.options
-            if self.stored_neighbors(store, options, least=self.complete_k) is None
-            or (
-                self.keep_activations
-                and store.read("activations", self.activations_key(options)) is None
-            )
-        )
+        listed = StoredNames.of(store) if names is None else names
+
+        def is_whole(options: ExtractionOptions) -> bool:
+            enough = self.named_neighbors(options, listed, least=self.complete_k)
+            has_neighbors = any(store.is_whole("neighbors", name) for name in enough)
+            if not (has_neighbors and self.keep_activations):
+                return has_neighbors
+            return store.is_whole("activations", self.activations_key(options))
+
+        return tuple(options for options in self.options if not is_whole(options))

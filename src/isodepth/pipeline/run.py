@@ -21,11 +21,12 @@ from pathlib import Path
 from isodepth.atomic import refuse_unwritable
 from isodepth.engines import Engine, LocalEngine, Outcome, Task
 from isodepth.errors import IsodepthError, StoreError
+from isodepth.interchange import ImportedReading
 from isodepth.pipeline.matrices import Reader, Selection, relate, stored_matrices
 from isodepth.pipeline.plan import plan_study
 from isodepth.pipeline.planned import Missing, PlannedReading, PlannedSet, StudyPlan
 from isodepth.pipeline.reading_work import ModelShelf, read
-from isodepth.pipeline.readings import Reading
+from isodepth.pipeline.readings import Reading, StoredNames
 from isodepth.pipeline.written_results import write_results
 from isodepth.progress import Progress, no_progress
 from isodepth.results import StudyResults, load_results, refuse_other_results
@@ -178,10 +179,11 @@ def _tell(outcome: Outcome) -> None:
 def _incomplete(plan: StudyPlan, store: Store, progress: Progress) -> list[PlannedReading]:
     """Return the readings of which something is missing or damaged; all that is there is verified."""
     there = plan.with_state("done")
+    names = StoredNames.of(store)
     damaged: set[str] = set()
     for number, planned in enumerate(there):
         progress(VERIFYING, number, len(there), "readings")
-        if planned.reading.missing(store):
+        if planned.reading.missing(store, names=names):
             damaged.add(planned.label)
     if there:
         progress(VERIFYING, len(there), len(there), "readings")
@@ -197,19 +199,19 @@ def _reading_task(planned: PlannedReading, store: Store, shelf: ModelShelf | Non
 
 def _damaged_imports(plan: StudyPlan, store: Store) -> dict[str, Missing]:
     """Return the imported readings that can no longer be read, by their keys; all are verified."""
-    readers = {
-        reader.key: reader
+    imported = {
+        reader.key: (reader.label, reader.reading)
         for planned in plan.sets
         for selection in planned.selections.values()
         for reader in (*selection.left, *selection.columns)
-        if not isinstance(reader.reading, Reading)
+        if isinstance(reader.reading, ImportedReading)
     }
     damaged: dict[str, Missing] = {}
-    for key, reader in readers.items():
+    for key, (label, reading) in imported.items():
         try:
-            reader.neighbors(store)
+            reading.refuse_damaged(store)
         except StoreError as error:
-            damaged[key] = Missing.of(f"{reader.label} on {reader.reading.texts}", error)
+            damaged[key] = Missing.of(f"{label} on {reading.texts}", error)
     return damaged
 
 

@@ -134,7 +134,7 @@ def _described(reader: Reader, store: Store, names: StoredNames) -> dict[str, An
             "provenance": dict(reading.provenance),
         }
     key = reading.neighbors_key(reader.options)
-    enough = reading.enough_neighbors(reader.options, names.neighbors)
+    enough = reading.named_neighbors(reader.options, names)
     manifest = (store.manifest("neighbors", enough[0]) if enough else None) or {}
     provenance = manifest.get("provenance", {})
     encoding, contract = provenance.get("encoding", {}), provenance.get("contract", {})

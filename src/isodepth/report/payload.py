@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy import special
+import scipy
 
 from isodepth.affinity import AffinityMatrices
 from isodepth.affinity.measures import CHANCE_KNOWN, measure_title, unusual_reading
@@ -97,7 +97,7 @@ def report_payload(
         "profile_parts": dict(PROFILE),
         "profile_scales": PROFILE_SCALES,
         "level": options.level,
-        "reach": float(special.ndtri((1 + options.level) / 2)),
+        "reach": float(scipy.special.ndtri((1 + options.level) / 2)),
         "alpha": options.alpha,
         "least_p": LEAST_P,
         "trusted_disagreement": TRUSTED_DISAGREEMENT,

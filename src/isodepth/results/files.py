@@ -17,9 +17,11 @@ import numpy as np
 from isodepth.atomic import atomic_path, write_atomically
 from isodepth.errors import StoreError
 from isodepth.results.study import MatrixKind, TextSetResults
+from isodepth.store.sums import sha256_of
 
 FORMAT = "isodepth results"
 FORMAT_VERSION = 1
+"""Raise it when the same matrices would give other files; those of an earlier run are then replaced."""
 MANIFEST = "manifest.json"
 SPARED = "spared"
 """The manifest's key for files of sets that the study has and these results lack."""
@@ -34,8 +36,7 @@ FILE_NAME = re.compile(r"[a-z0-9-]+\.(safetensors|parquet)")
 
 
 def write_text_set(folder: Path, results: TextSetResults) -> list[Path]:
-    """Write the two files of a text set; return their paths."""
-    import pyarrow.parquet
+    """Write the two files of a text set, unless they are there already; return their paths."""
     from safetensors.numpy import save
 
     labels = {
@@ -57,8 +58,14 @@ def write_text_set(folder: Path, results: TextSetResults) -> list[Path]:
     arrays = {kind.array: np.ascontiguousarray(m.values) for kind, m in results.matrices.items()}
     metadata = {"isodepth": json.dumps(labels, ensure_ascii=False, sort_keys=True, allow_nan=False)}
     arrays_path = folder / f"{results.slug}.safetensors"
-    write_atomically(arrays_path, save(arrays, metadata=metadata))
     table_path = folder / f"{results.slug}.parquet"
+    content = save(arrays, metadata=metadata)
+    if _are_written(arrays_path, table_path, hashlib.sha256(content).hexdigest()):
+        return [arrays_path, table_path]
+    # only now: its tables load pandas, which would be a quarter of a rerun
+    import pyarrow.parquet
+
+    write_atomically(arrays_path, content)
     with atomic_path(table_path) as temporary:
         writer = None
         try:
@@ -70,6 +77,21 @@ def write_text_set(folder: Path, results: TextSetResults) -> list[Path]:
             if writer is not None:
                 writer.close()
     return [arrays_path, table_path]
+
+
+def _are_written(arrays_path: Path, table_path: Path, arrays_sum: str) -> bool:
+    """Return whether both files are there, are whole, and are of these arrays with these labels.
+
+    The manifest lists what was written together, so that the arrays tell what the table holds.
+    """
+    listed = _listed_files(arrays_path.with_name(MANIFEST))
+    sums = [listed[path.name]["sha256"] for path in (arrays_path, table_path) if path.name in listed]
+    if len(sums) < 2 or sums[0] != arrays_sum:
+        return False
+    return all(
+        path.is_file() and sha256_of(path) == expected
+        for path, expected in zip((arrays_path, table_path), sums, strict=True)
+    )
 
 
 def _with_kind(table: Any, kind: MatrixKind) -> Any:
@@ -114,8 +136,7 @@ def write_manifest(
     }
     sums = {}
     for name, set_name in files.items():
-        with (folder / name).open("rb") as file:
-            sums[name] = {"set": set_name, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+        sums[name] = {"set": set_name, "sha256": sha256_of(folder / name)}
     path = folder / MANIFEST
     earlier = {name: entry for name, entry in _listed_files(path).items() if name not in sums}
     kept = {

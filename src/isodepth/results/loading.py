@@ -3,7 +3,6 @@
 Memory: matrices are memory maps of their files.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +24,7 @@ from isodepth.results.files import (
 )
 from isodepth.results.study import MatrixKind, StudyResults, TextSetResults
 from isodepth.store.safetensors_files import mapped_arrays
+from isodepth.store.sums import sha256_of
 
 
 def load_results(path: Path | str) -> StudyResults:
@@ -92,8 +92,7 @@ def _refuse_newer(path: Path, version: object) -> None:
 def _problem(path: Path, sha256: str) -> str | None:
     if not path.is_file():
         return f"{path} is missing"
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    found = sha256_of(path)
     return None if found == sha256 else f"{path} has sha256 {found}, the manifest says {sha256}"
 
 

@@ -3,7 +3,7 @@
 from isodepth.cache import cache_directory
 from isodepth.sources.archives import copy_member, read_deb_members, read_member, unpacked_gzip
 from isodepth.sources.debs import DebPin
-from isodepth.sources.digests import file_digest, folder_digest
+from isodepth.sources.digests import folder_digest
 from isodepth.sources.downloads import Pin, fetch_file, import_file, stored_file
 from isodepth.sources.hub import hub_revision, hub_snapshot, is_hub_id, is_hub_model_here
 from isodepth.sources.hub_datasets import HubDataset, hub_dataset, is_hub_dataset_here

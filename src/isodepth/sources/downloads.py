@@ -22,7 +22,7 @@ from isodepth.atomic import atomic_path, storage_errors
 from isodepth.cache import cache_directory
 from isodepth.errors import DownloadError
 from isodepth.progress import Progress, no_progress
-from isodepth.sources.digests import file_digest, sha256_of
+from isodepth.store.sums import file_digest, sha256_of
 
 POLL_SECONDS = 0.2
 

@@ -4,7 +4,8 @@ An artifact is a folder ``<root>/<stage>/<key>/`` with data files (safetensors f
 ``manifest.json`` that holds the key's parts, the provenance, and the sha256 of every data file. The
 key is a hash of everything that fixes the values, so a name is never wrong for its content. Folders
 are written under a temporary name, synced and renamed: an artifact is whole or absent. Every read
-checks the sums; a damaged artifact is named, set aside, and counts as absent.
+checks the sums; a damaged artifact is named, set aside, and counts as absent. Whether one is there and
+whole can be asked without reading again what has not changed since it was read.
 
 >>> store = Store(Path("/tmp/store"))                                                # doctest: +SKIP
 >>> store.write("neighbors", key, arrays={"ids": ids}, manifest={...})               # doctest: +SKIP
@@ -31,10 +32,12 @@ import numpy as np
 
 from isodepth.atomic import atomic_folder, remove_folder, storage_errors
 from isodepth.errors import ParameterError, StoreError, listed
+from isodepth.store.locks import is_held
 from isodepth.store.places import as_folder, default_store
 from isodepth.store.resumable import ArrayProgress, ResumableArray
 from isodepth.store.safetensors_files import ARRAYS, SAFETENSORS_TYPES, mapped_arrays
 from isodepth.store.sealing import MANIFEST, DamagedArtifactWarning, damage, unsealed, write_manifest
+from isodepth.store.sums import file_digest, sha256_of
 
 DAMAGED = "damaged"
 LOCKS = "locks"
@@ -202,6 +205,16 @@ class Store:
                 return None  # another process removed it while it was read
         return Artifact(arrays=arrays, manifest=manifest, path=folder)
 
+    def is_whole(self, stage: str, key: str) -> bool:
+        """Return whether an artifact is there and whole; a damaged one is set aside, as in `read`.
+
+        A file that was read in full before is read again only if its size, times or inode have changed:
+        what the disk alone has altered is found by `read`, and so before it is used.
+        """
+        with storage_errors(self.folder(stage, key)):
+            found = self._verified_manifest(stage, key, remedy=self.remedy, sum_of=file_digest)
+        return found is not None
+
     def manifest(self, stage: str, key: str) -> dict[str, Any] | None:
         """Return an artifact's manifest without checking its data files, or None.
 
@@ -218,14 +231,16 @@ class Store:
         """Remove an artifact; nothing happens where there is none."""
         remove_folder(self.folder(stage, key))
 
-    def _verified_manifest(self, stage: str, key: str, *, remedy: str) -> dict[str, Any] | None:
+    def _verified_manifest(
+        self, stage: str, key: str, *, remedy: str, sum_of: Callable[[Path], str] = sha256_of
+    ) -> dict[str, Any] | None:
         """Return a whole artifact's manifest, or None; a damaged one is named and set aside."""
         folder = self.folder(stage, key)
         with storage_errors(folder):
             if not folder.is_dir():
                 return None
             try:
-                problem = damage(folder)
+                problem = damage(folder, sum_of=sum_of)
                 if problem is None:
                     return unsealed((folder / MANIFEST).read_text(encoding="utf-8"))
             except FileNotFoundError:
@@ -361,21 +376,6 @@ class Store:
                 write_manifest(temporary, array.manifest)
         array.discard()
         return folder
-
-
-def is_held(path: Path) -> bool:
-    """Return whether a process holds a lock file at this moment."""
-    if not path.exists():
-        return False
-    lock = filelock.FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        return True
-    except PermissionError:
-        return False  # another user's store, in which this process cannot compute anything either
-    lock.release()
-    return False
 
 
 def _is_stage(folder: Path) -> bool:

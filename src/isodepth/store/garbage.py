@@ -19,7 +19,7 @@ import filelock
 
 from isodepth.atomic import storage_errors
 from isodepth.errors import StoreError, counted
-from isodepth.store.artifacts import LOCKS, Store, is_held
+from isodepth.store.artifacts import LOCKS, Store
 from isodepth.store.housekeeping import (
     STAGE_AND_KEY,
     Entry,
@@ -32,6 +32,7 @@ from isodepth.store.housekeeping import (
     touched_at,
     unfinished_entries,
 )
+from isodepth.store.locks import is_held
 from isodepth.store.remote import RemoteStore
 from isodepth.store.sealing import damage, listed_sums, unsealed
 

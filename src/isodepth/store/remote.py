@@ -38,13 +38,8 @@ from isodepth.store.leases import Leases
 from isodepth.store.places import default_place, is_address, mirror_folder
 from isodepth.store.remote_files import RemoteFiles, RemoteObject
 from isodepth.store.resumable import ArrayProgress, ResumableArray
-from isodepth.store.sealing import (
-    MANIFEST,
-    DamagedArtifactWarning,
-    file_sum,
-    listed_sums,
-    unsealed,
-)
+from isodepth.store.sealing import MANIFEST, DamagedArtifactWarning, listed_sums, unsealed
+from isodepth.store.sums import sha256_of
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 """What names of stages and artifacts look like; nothing else is taken from a listing."""
@@ -168,10 +163,21 @@ class RemoteStore(Store):
         """
         found = super().read(stage, key)
         if found is not None:
-            if not self._is_there(stage, key):
-                self._upload(stage, key)
+            self._share(stage, key)
             return found
         return super().read(stage, key) if self._fetch(stage, key) else None
+
+    def is_whole(self, stage: str, key: str) -> bool:
+        """Return whether an artifact is here and whole, as in `read`; what is not here is fetched."""
+        if not super().is_whole(stage, key):
+            return self._fetch(stage, key)
+        self._share(stage, key)
+        return True
+
+    def _share(self, stage: str, key: str) -> None:
+        """Upload an artifact that is here, unless it is there."""
+        if not self._is_there(stage, key):
+            self._upload(stage, key)
 
     def manifest(self, stage: str, key: str) -> dict[str, Any] | None:
         """Return an artifact's manifest without checking its data files, or None."""
@@ -229,7 +235,7 @@ class RemoteStore(Store):
                     source = f"{_objects(stage, key)}/{expected}"
                     if not self.files.download(source, temporary / name):
                         raise ValueError(f"{self.files.url(source)} is missing")
-                    if (found := file_sum(temporary / name)) != expected:
+                    if (found := sha256_of(temporary / name)) != expected:
                         raise ValueError(_other_sum(self.files.url(source), found, expected))
                 (temporary / MANIFEST).write_bytes(text)
         except ValueError as problem:

@@ -6,11 +6,12 @@ of its own content, its seal. A byte that changes anywhere makes one of the two 
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from isodepth.errors import IsodepthWarning
+from isodepth.store.sums import sha256_of
 
 MANIFEST = "manifest.json"
 
@@ -48,16 +49,10 @@ def unsealed(text: str) -> dict[str, Any]:
     return content
 
 
-def file_sum(path: Path) -> str:
-    """Return the sha256 of a file's bytes, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
     """Write the sealed manifest of a folder, with the sums and sizes of the files that are in it."""
     files = {
-        path.name: {"sha256": file_sum(path), "size_bytes": path.stat().st_size}
+        path.name: {"sha256": sha256_of(path), "size_bytes": path.stat().st_size}
         for path in sorted(folder.iterdir())
     }
     (folder / MANIFEST).write_text(sealed({**manifest, "files": files}), encoding="utf-8")
@@ -81,13 +76,21 @@ def listed_sums(manifest: Mapping[str, Any]) -> dict[str, str]:
     return sums
 
 
-def damage(folder: Path) -> str | None:
-    """Return what is wrong with an artifact, naming the first damaged file, or None."""
-    return next(iter(damages(folder)), None)
+def damage(folder: Path, *, sum_of: Callable[[Path], str] = sha256_of) -> str | None:
+    """Return what is wrong with an artifact, naming the first damaged file, or None; see `damages`."""
+    return next(iter(damages(folder, sum_of=sum_of)), None)
 
 
-def damages(folder: Path) -> list[str]:
-    """Return what is wrong with each damaged file of an artifact, naming it; empty without damage."""
+def damages(folder: Path, *, sum_of: Callable[[Path], str] = sha256_of) -> list[str]:
+    """Return what is wrong with each damaged file of an artifact, naming it; empty without damage.
+
+    Parameters
+    ----------
+    folder : Path
+        The artifact.
+    sum_of : callable
+        Returns the sha256 of a data file: computed from all its bytes, or remembered.
+    """
     manifest_path = folder / MANIFEST
     try:
         sums = listed_sums(unsealed(manifest_path.read_text(encoding="utf-8")))
@@ -98,6 +101,6 @@ def damages(folder: Path) -> list[str]:
         path = folder / name
         if not path.is_file():
             found.append(f"{path} is missing")
-        elif (actual := file_sum(path)) != expected:
+        elif (actual := sum_of(path)) != expected:
             found.append(f"{path} has sha256 {actual}, its manifest says {expected}")
     return found

@@ -11,7 +11,7 @@ from isodepth.errors import ParameterError, TextsError, UnknownNameError, listed
 from isodepth.notation import refuse_imported
 from isodepth.progress import Progress
 from isodepth.sources import existing_path, hub_dataset
-from isodepth.sources.digests import sha256_of
+from isodepth.store.sums import sha256_of
 from isodepth.texts.catalogue import NOTHING_CHANGED, PAPERS_OWN, TEXT_SETS, catalogue_entry
 from isodepth.texts.controls import CONTROLS, DEFAULT_SEED, Change, random_strings
 from isodepth.texts.files import READERS, column_of, read_folder, read_standard_input, read_texts_file
