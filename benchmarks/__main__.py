@@ -19,16 +19,18 @@ GROUPS = ("extraction", "neighbors", "all_pairs", "nulls", "start_and_rerun")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("groups", nargs="*", default=GROUPS, choices=[*GROUPS, []], metavar="GROUP")
+    parser.add_argument("groups", nargs="*", metavar="GROUP", help=", ".join(GROUPS))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     arguments = parser.parse_args()
+    if unknown := set(arguments.groups) - set(GROUPS):
+        parser.error(f"no such group: {', '.join(sorted(unknown))}; there are {', '.join(GROUPS)}")
     machine = this_machine()
     print(
         f"{machine['processor']}, {machine['cores']} cores, load {machine['load_before']}\n", flush=True
     )
     cases: list[Case] = []
-    for group in arguments.groups:
+    for group in arguments.groups or GROUPS:
         start = time.perf_counter()
         for case in importlib.import_module(f"benchmarks.{group}").cases(arguments.rounds):
             cases.append(case)

@@ -54,10 +54,12 @@ def main() -> None:
 
 def billion_cases(arguments: argparse.Namespace) -> Iterator[Case]:
     sizes = TINY if arguments.tiny else BILLION
-    lm, tokenizer, model = random_model(sizes, device=arguments.device, dtype=torch.bfloat16)
+    plain_body, tokenizer, model = random_model(sizes, device=arguments.device, dtype=torch.bfloat16)
     texts = load_texts(random_texts(arguments.n))
     size = f"{block_parameters(model) / 1e6:,.0f} million weights in its blocks"
-    yield from timings(f"random model, {size}, bfloat16", lm, tokenizer, model, texts, arguments)
+    yield from timings(
+        f"random model, {size}, bfloat16", plain_body, tokenizer, model, texts, arguments
+    )
 
 
 def model_cases(arguments: argparse.Namespace) -> Iterator[Case]:
@@ -80,31 +82,31 @@ def model_cases(arguments: argparse.Namespace) -> Iterator[Case]:
                 f"{contract['later_token_effect']:.1e}",
                 flush=True,
             )
-            lm, tokenizer = plain_model(name)
-            lm = lm.to(device=arguments.device, dtype=getattr(torch, dtype))
-            yield from timings(f"{name} {dtype}", lm, tokenizer, model, texts, arguments)
+            plain_body, tokenizer = plain_model(name)
+            plain_body = plain_body.to(device=arguments.device, dtype=getattr(torch, dtype))
+            yield from timings(f"{name} {dtype}", plain_body, tokenizer, model, texts, arguments)
 
 
 def timings(
     what: str,
-    lm: torch.nn.Module,
+    plain_body: torch.nn.Module,
     tokenizer: object,
     model: Model,
     texts: TextSet,
     arguments: argparse.Namespace,
 ) -> Iterator[Case]:
     """Yield the extraction against the matrix-product rate, and against one text at a time."""
-    device, dtype = arguments.device, next(lm.parameters()).dtype
+    device, dtype = arguments.device, next(plain_body.parameters()).dtype
     (extraction,) = prepare_extraction(model, texts, ExtractionOptions())
     lengths = extraction.encoded.lengths
     total = int(lengths.sum())
     arithmetic = 2 * block_parameters(model) * total
-    plain(lm, tokenizer, texts.texts[:2], device)  # the first pass pays for what is set up once
+    plain(plain_body, tokenizer, texts.texts[:2], device)  # the first pass pays for what is set up once
     whole, reading, takes, at_rate = [], [], [], []
     for number in range(arguments.rounds):
         start = number * arguments.plain_n % max(1, len(texts) - arguments.plain_n)
         sample = slice(start, start + arguments.plain_n)
-        seconds = timed(partial(plain, lm, tokenizer, texts.texts[sample], device))
+        seconds = timed(partial(plain, plain_body, tokenizer, texts.texts[sample], device))
         takes.append(seconds * len(texts) / len(texts.texts[sample]))
         whole.append(timed(partial(extract, model, texts)))
         reading.append(timed(lambda: [None for _ in extraction.batches()]))
@@ -132,8 +134,8 @@ def timings(
     )
 
 
-def plain(lm: torch.nn.Module, tokenizer: object, texts: Sequence[str], device: str) -> None:
-    plain_activations(lm, tokenizer, texts)
+def plain(body: torch.nn.Module, tokenizer: object, texts: Sequence[str], device: str) -> None:
+    plain_activations(body, tokenizer, texts)
     finish(device)
 
 

@@ -1,8 +1,8 @@
 """The plain ways to get activations, which the benchmarks compare with.
 
-What a researcher would write first: the whole causal language model with its head,
-``output_hidden_states=True``, the last token of every entry; one text at a time, or in padded batches
-of texts of like length.
+What a researcher would write first: the model as transformers loads it, without the head that isodepth
+does not run either, ``output_hidden_states=True``, the last token of every entry; one text at a time,
+or in padded batches of texts of like length.
 """
 
 from collections.abc import Sequence
@@ -24,9 +24,10 @@ def plain_folder(name: str) -> Path:
 
 
 def plain_model(name: str) -> tuple[torch.nn.Module, object]:
-    """Return the causal language model and tokenizer of a catalogue model."""
+    """Return the model, without its head, and the tokenizer of a catalogue model."""
     folder = plain_folder(name)
-    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    transformers.utils.logging.disable_progress_bar()
+    model = transformers.AutoModel.from_pretrained(folder, dtype=torch.float32)
     return model.eval(), transformers.AutoTokenizer.from_pretrained(folder)
 
 

@@ -33,14 +33,14 @@ TINY = {
 def random_model(
     sizes: dict[str, int], *, device: str, dtype: torch.dtype
 ) -> tuple[torch.nn.Module, object, Model]:
-    """Return a causal language model, its tokenizer, and its body as isodepth reads it."""
+    """Return a model without head, its tokenizer, and the same as isodepth reads it."""
     config = transformers.LlamaConfig(vocab_size=N_WORDS, max_position_embeddings=2048, **sizes)
     torch.manual_seed(0)
     with torch.device(device):
-        lm = transformers.AutoModelForCausalLM.from_config(config, dtype=dtype).eval()
+        body = transformers.AutoModel.from_config(config, dtype=dtype).eval()
     tokenizer = words_tokenizer()
-    model = as_model(lm, tokenizer, name="random weights", digest=f"random {sizes} {dtype}")
-    return lm, tokenizer, model
+    model = as_model(body, tokenizer, name="random weights", digest=f"random {sizes} {dtype}")
+    return body, tokenizer, model
 
 
 def words_tokenizer() -> object:

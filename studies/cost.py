@@ -4,8 +4,8 @@
 
 Three plans: the paper's whole study (24 models, eight text sets, tuned models also as chat) on one H100
 and on eight, and 1,000 models on 100,000 texts on a cluster. Reading is arithmetic (two operations a
-weight and token) at a share of a GPU's rate that is assumed; comparing is scaled from the curves that
-`benchmarks.growth` measured on two CPU cores, with the exponents stated there. Prints Markdown tables.
+weight and token) at a share of a GPU's rate that is assumed; comparing is scaled from the largest sizes
+that `benchmarks.growth` measured on two CPU cores, in step with the work. Prints Markdown tables.
 """
 
 import argparse
@@ -54,7 +54,7 @@ TOKENS = {
     "books-en": 63,
     "books-de": 126,
 }
-"""Tokens a text: means of SmolLM2's tokenizer on 2,048 texts of the offline set standing in for each."""
+"""Tokens a text: means of SmolLM2's tokenizer on 2,048 texts of the offline set that stands in."""
 CHAT_TOKENS = 40
 """What a chat template adds, about."""
 N_TEXTS, N_PROMPTS = 2048, 541
@@ -84,22 +84,26 @@ class Rates:
     dollars: float
     curves: dict[tuple[str, str], dict[str, Any]]
 
-    def at(self, stage: str, grows: str, size: float) -> float:
-        """Return the seconds on two cores at a size: the largest measured, scaled by the exponent."""
-        curve = self.curves[stage, grows]
-        largest, seconds = curve["sizes"][-1], curve["seconds"][-1]
-        return float(seconds * (size / largest) ** curve["exponent"])
-
     def neighbor_seconds(self, n_texts: float, units: float) -> float:
-        """Return the seconds of one layer on two cores."""
-        wider = self.at("neighbors of a layer", "units", units)
-        wider /= self.at("neighbors of a layer", "units", 1024)
-        return self.at("neighbors of a layer", "texts", n_texts) * wider
+        """Return the seconds of one layer on two cores: at the largest sizes in step with units.
+
+        That overestimates small layers, whose similarities cost as much to sort out as to compute.
+        """
+        if n_texts > 2048:
+            largest, seconds = self._largest("neighbors of a layer", "texts")
+            return seconds * (n_texts / largest) ** 2 * units / 1024
+        largest, seconds = self._largest("neighbors of a layer", "units")
+        return seconds * (n_texts / 2048) * units / largest
 
     def pair_seconds(self, n_layers: float, n_texts: float) -> float:
         """Return the seconds of all pairs of layers on two cores, k = 10."""
-        more = self.at("all pairs", "texts", n_texts) / self.at("all pairs", "texts", 2048)
-        return self.at("all pairs", "layers", n_layers) * more
+        largest, seconds = self._largest("all pairs", "layers")
+        return seconds * (n_layers / largest) ** 2 * n_texts / 2048
+
+    def _largest(self, stage: str, grows: str) -> tuple[float, float]:
+        """Return the largest size that was measured, and its seconds; fixed costs weigh least there."""
+        curve = self.curves[stage, grows]
+        return float(curve["sizes"][-1]), float(curve["seconds"][-1])
 
 
 def hours(seconds: float) -> str:
@@ -125,7 +129,7 @@ def paper_study(rates: Rates) -> str:
     chat = plain + CHAT_TOKENS * sum(texts.values())
     operations = passes = 0.0
     stored = neighbors = 0.0
-    n_layers = sum(model.n_layers for model in PAPER_MODELS.values())
+    n_layers = 0
     for name, model in PAPER_MODELS.items():
         tokens = plain + (chat if model.is_instruction_tuned else 0)
         ways = 2 if model.is_instruction_tuned else 1
@@ -133,6 +137,7 @@ def paper_study(rates: Rates) -> str:
         passes += 2e9 * BILLIONS[name]
         captures = 2  # block, final_norm
         readings = ways * captures * model.n_layers
+        n_layers += ways * model.n_layers
         stored += readings * sum(texts.values()) * NEIGHBOR_BYTES
         neighbors += readings * sum(
             rates.neighbor_seconds(number, model.width) for number in texts.values()

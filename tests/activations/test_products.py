@@ -79,6 +79,11 @@ def test_what_is_no_float32_matrix_is_left_to_torch(onednn) -> None:
         (numbers(5), weight, numbers(11)),
         (torch.empty(0, 5), weight, None),
         (numbers(7, 5), Packed(weight), None),
+        # what it would read wrongly, or not at all
+        (numbers(7, 5), weight, numbers(22)[::2]),
+        (numbers(7, 5), weight, numbers(1).expand(11)),
+        (numbers(7, 5), weight, numbers(1)),
+        (numbers(7, 5), weight, torch.tensor(0.5)),
     ]
     with torch.inference_mode(), float32_products():
         found = [linear(*one) for one in left]
@@ -103,7 +108,7 @@ def test_other_threads_and_what_comes_after_are_left_alone(onednn) -> None:
 
 
 def test_on_other_processors_nothing_is_changed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(products, "product_library", lambda: "MKL")
+    monkeypatch.setattr(products, "product_library", lambda: "torch")
     monkeypatch.setattr(products, "onednn_linear", None)  # would fail if it were called
     with float32_products():
         found = linear(numbers(7, 5), numbers(11, 5))
@@ -114,10 +119,10 @@ def test_on_other_processors_nothing_is_changed(monkeypatch: pytest.MonkeyPatch)
     ("maker", "capability", "has_onednn", "library"),
     [
         ("AuthenticAMD", "AVX512", True, "oneDNN"),
-        ("AuthenticAMD", "AVX512", False, "MKL"),
-        ("AuthenticAMD", "AVX2", True, "MKL"),
-        ("GenuineIntel", "AVX512", True, "MKL"),
-        ("", "DEFAULT", True, "MKL"),
+        ("AuthenticAMD", "AVX512", False, "torch"),
+        ("AuthenticAMD", "AVX2", True, "torch"),
+        ("GenuineIntel", "AVX512", True, "torch"),
+        ("", "DEFAULT", True, "torch"),
     ],
 )
 def test_the_processor_decides(
@@ -144,7 +149,8 @@ def test_the_maker_is_read_where_the_system_tells(tmp_path, monkeypatch: pytest.
 
 
 def test_an_extraction_tells_what_multiplied() -> None:
-    cpu = {"dtype": "float32", "device": "cpu"}
+    cpu = {"dtype": "float32", "device": "cpu", "quantization": None}
     assert products.linear_layers_by(cpu) == product_library()
     assert products.linear_layers_by(cpu | {"dtype": "bfloat16"}) == "torch"
     assert products.linear_layers_by(cpu | {"device": "cuda:0"}) == "torch"
+    assert products.linear_layers_by(cpu | {"quantization": "8bit"}) == "torch"

@@ -139,6 +139,28 @@ def test_huge_and_tiny_values_neither_overflow_nor_vanish(layer: np.ndarray, met
     assert np.isfinite(similarities).all()
 
 
+@pytest.mark.parametrize("exponent", [-1070, -1030, -1001, 1000, 1020])
+def test_distances_at_the_ends_of_float64_are_ordered_too(exponent: int):
+    whole = np.random.default_rng(3).integers(-3, 4, (47, 5)).astype(np.float64)
+    ids = layer_neighbors(np.ldexp(whole, exponent), K, "euclidean")[0]
+    np.testing.assert_array_equal(ids, layer_neighbors(whole, K, "euclidean")[0])
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("k", [-1, 0, 43, 50])
+def test_one_layer_refuses_a_k_that_cannot_be(layer: np.ndarray, metric: str, k: int):
+    with pytest.raises(ParameterError, match="expected 1 <= k <= n - 1 = 42"):
+        layer_neighbors(layer, k, metric)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_layer_without_units_is_refused(metric: str):
+    with pytest.raises(
+        ParameterError, match=r"a layer must be a non-empty array .* got shape \(7, 0\)"
+    ):
+        layer_neighbors(np.empty((7, 0)), K, metric)
+
+
 @pytest.mark.parametrize("metric", METRICS)
 def test_the_input_is_not_changed(layer: np.ndarray, metric: str):
     values = layer.astype(np.float64)

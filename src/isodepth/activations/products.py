@@ -6,9 +6,9 @@ torch too. On such processors `float32_products` has linear layers computed by o
 as they lie, so that nothing is copied. Reading takes 1.8 times less time. Values change by rounding
 only, as they do between processors. Elsewhere it does nothing.
 
-It acts in the thread that entered it, on whatever calls `torch.nn.functional.linear` there; the model
-is not touched. Which way is taken depends on the processor alone, not on a trial: an interrupted run
-that goes on must round as it did before.
+It acts in the thread that entered it, on whatever calls `torch.nn.functional.linear` there (GPT-2 and
+mixtures of experts multiply otherwise, and gain nothing); the model is not touched. Which way is taken
+depends on the processor alone, not on a trial: an interrupted run that goes on must round as before.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ from torch.overrides import TorchFunctionMode
 @contextlib.contextmanager
 def float32_products() -> Iterator[None]:
     """Have the linear layers that this thread runs computed by the library that suits the processor."""
-    if product_library() == "MKL":
+    if product_library() == "torch":
         yield
     else:
         with _OneDnnLinear():
@@ -34,19 +34,21 @@ def float32_products() -> Iterator[None]:
 
 @functools.cache
 def product_library() -> str:
-    """Return what computes linear layers in float32 on this CPU: "oneDNN", or "MKL" for torch's own."""
+    """Return what computes linear layers in float32 on this CPU: "oneDNN", or "torch", as it likes."""
     is_wide = torch.backends.cpu.get_cpu_capability() == "AVX512"
     has_onednn = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     if is_wide and has_onednn and processor_maker() != "GenuineIntel":
         return "oneDNN"
-    return "MKL"
+    return "torch"
 
 
 def linear_layers_by(provenance: Mapping[str, Any]) -> str:
-    """Return what computes the linear layers of a model with this provenance, in words."""
-    is_float32 = provenance.get("dtype", "float32") == "float32"
-    on_cpu = provenance.get("device", "cpu") == "cpu"
-    return product_library() if is_float32 and on_cpu else "torch"
+    """Return what computes a model's linear layers: "oneDNN", or "torch" for whatever that takes.
+
+    Layers that are written otherwise (GPT-2's) are torch's in any case.
+    """
+    is_float32 = provenance.get("dtype") == "float32" and provenance.get("quantization") is None
+    return product_library() if is_float32 and provenance.get("device") == "cpu" else "torch"
 
 
 def processor_maker() -> str:
@@ -85,13 +87,19 @@ def _linear(
     bias: torch.Tensor | None = None,
 ) -> torch.Tensor:
     given = (input, weight) if bias is None else (input, weight, bias)
-    # subclasses hold weights in formats of their own
-    plain = all(
-        type(one) in (torch.Tensor, torch.nn.Parameter)
-        and one.dtype == torch.float32
-        and one.device.type == "cpu"
-        for one in given
-    )
-    if plain and input.ndim > 1 and input.numel() > 0 and weight.ndim == 2:
+    is_product = input.ndim > 1 and input.numel() > 0 and weight.ndim == 2
+    # it reads a bias as if it lay in one piece
+    is_usual = bias is None or (bias.shape == weight.shape[:1] and bias.is_contiguous())
+    if is_product and is_usual and all(_is_plain(one) for one in given):
         return onednn_linear(input, weight, bias)
     return torch.nn.functional.linear(input, weight, bias)
+
+
+def _is_plain(values: torch.Tensor) -> bool:
+    """Return whether a tensor holds float32 values in memory; subclasses have formats of their own."""
+    return (
+        type(values) in (torch.Tensor, torch.nn.Parameter)
+        and values.dtype == torch.float32
+        and values.device.type == "cpu"
+        and values.layout == torch.strided
+    )

@@ -6,6 +6,7 @@ model that sees or hears only the part that reads text.
 
 import contextlib
 import json
+import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -77,20 +78,44 @@ def model_around(
     )
 
 
-@contextlib.contextmanager
-def _few_threads(whole: Any) -> Iterator[None]:
+class _OneThread:
+    """Lets torch compute with one thread while anyone has entered it, in whatever thread.
+
+    A thread that starts meanwhile takes what was set last, one. So all that are inside at once leave
+    with what there was before the first of them came.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._n_inside = 0
+        self._before = 1
+
+    @contextlib.contextmanager
+    def __call__(self) -> Iterator[None]:
+        with self._lock:
+            if self._n_inside == 0:
+                self._before = torch.get_num_threads()
+            self._n_inside += 1
+            torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._n_inside -= 1
+                torch.set_num_threads(self._before)
+
+
+_one_thread = _OneThread()
+
+
+def _few_threads(whole: Any) -> contextlib.AbstractContextManager[None]:
     """Compute with one thread meanwhile, where a model is small.
 
     Products of a few tokens are over before threads have met. Where other programs keep the cores busy,
     threads wait for each other in every one of them: a pass took 20 times as long with two as with one.
     """
-    before = torch.get_num_threads()
-    if whole.num_parameters() <= MOST_PARAMETERS_FOR_ONE_THREAD:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    is_small = whole.num_parameters() <= MOST_PARAMETERS_FOR_ONE_THREAD
+    return _one_thread() if is_small else contextlib.nullcontext()
 
 
 def _text_body(whole: Any, name: str) -> tuple[Any, FoundBlocks]:

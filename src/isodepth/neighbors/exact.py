@@ -164,10 +164,15 @@ def layer_neighbors(
     Raises
     ------
     ParameterError
-        If there is no such metric.
+        If there is no such metric, or `k` or the array's shape cannot be used.
     ActivationsError
         If a vector is not finite, or the metric is not defined for it; the rows are named, from 1.
     """
     check_metric(metric)
+    if vectors.ndim != 2 or 0 in vectors.shape:
+        raise ParameterError(
+            f"a layer must be a non-empty array (texts, units); got shape {vectors.shape}"
+        )
+    check_k(k, len(vectors))
     ids, similarities = prepared(vectors, metric).nearest(k)
     return ids, similarities.astype(np.float32)

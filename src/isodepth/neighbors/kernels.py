@@ -207,7 +207,7 @@ def sort_lists(
 
 
 @numba.njit(
-    [types.void(units, _INDICES, _NAMES, _FACTOR, _FACTOR, _SQUARES) for units in _UNITS],
+    [types.void(units, _INDICES, _NAMES, _FACTOR, _SQUARES) for units in _UNITS],
     cache=True,
     nogil=True,
     fastmath={"reassoc"},  # sums of several lanes; which ones depends on the number of units alone
@@ -218,10 +218,9 @@ def square_differences(
     texts: np.ndarray,
     others: np.ndarray,
     factor: float,
-    other_factor: float,
     squares: np.ndarray,
 ) -> None:
-    """Write the squared distances of some texts to others, of vectors times two factors.
+    """Write the squared distances of some texts to others, of vectors times a factor.
 
     Parameters
     ----------
@@ -229,8 +228,8 @@ def square_differences(
         One layer.
     texts, others : int64 array (rows,), int32 array (rows, places)
         Which texts, and to which others each.
-    factor, other_factor : float
-        Powers of 2: one alone may be beyond what float64 holds.
+    factor : float
+        A power of 2.
     squares : float64 array (rows, places)
         Is written to.
     """
@@ -241,6 +240,6 @@ def square_differences(
             total = 0.0
             for unit in range(vectors.shape[1]):
                 one, two = np.float64(own[unit]), np.float64(other[unit])
-                gap = one * factor * other_factor - two * factor * other_factor
+                gap = one * factor - two * factor
                 total += gap * gap
             squares[row, place] = total

@@ -36,6 +36,8 @@ METRICS = {
 }
 """What is larger, the nearer two texts are, by the name of the metric."""
 EPSILON = float(np.finfo(np.float64).eps)
+MOST_EXPONENT = 1000
+"""Powers of 2 up to here, and one over them, are numbers in float64."""
 MORE_CHOSEN = 16
 """How many texts beyond k are candidates; rounding rarely leaves one in doubt."""
 BLOCK_VALUES = 1 << 21
@@ -69,12 +71,13 @@ class ByProduct:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ByDifference:
-    """Vectors as they were given, the same centered and divided by 2 ** exponent, and their squares."""
+    """Vectors, which `factor` divides by 2 ** exponent; the same centered, and their squares."""
 
     vectors: LayerActivations
     centered: Float64[np.ndarray, "texts units"]
     squares: Float64[np.ndarray, " texts"]
     exponent: int
+    factor: float
 
     def nearest(self, k: int) -> tuple[Ids, Similarities]:
         """Return the `k` texts nearest to each text, and how near they are, descending.
@@ -119,9 +122,7 @@ class ByDifference:
         from isodepth.neighbors.kernels import square_differences
 
         squares = np.empty(others.shape)
-        half = self.exponent // 2
-        factors = np.ldexp(1.0, -half), np.ldexp(1.0, half - self.exponent)
-        square_differences(self.vectors, texts, others, *factors, squares)
+        square_differences(self.vectors, texts, others, self.factor, squares)
         order = np.lexsort((others, squares), axis=1)[:, :k]
         return np.take_along_axis(others, order, axis=1), np.take_along_axis(squares, order, axis=1)
 
@@ -196,9 +197,12 @@ def found_by(metric: str | None, preprocessing: str) -> str:
 def _by_difference(vectors: LayerActivations) -> ByDifference:
     exponent = _exponent(vectors) + 1  # differences are below twice the largest value
     centered = _by_blocks(vectors, lambda rows: np.ldexp(rows, -exponent))
+    is_factor = abs(exponent) <= MOST_EXPONENT
+    scaled = vectors if is_factor else centered.copy()
     centered -= centered.mean(axis=0)
     return ByDifference(
-        vectors=vectors,
+        vectors=scaled,
+        factor=float(np.ldexp(1.0, -exponent)) if is_factor else 1.0,
         centered=centered,
         squares=np.einsum("ij,ij->i", centered, centered),
         exponent=exponent,

@@ -7,7 +7,7 @@ artifacts, so that a capture that is added later costs one more pass for that ca
 Memory: neighbors are memory maps of their files.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from isodepth.activations import ExtractionOptions
@@ -182,9 +182,13 @@ class Reading:
         )
 
     def missing(
-        self, store: Store, *, names: StoredNames | None = None
+        self,
+        store: Store,
+        *,
+        names: StoredNames | None = None,
+        in_full: Collection[str] = (),
     ) -> tuple[ExtractionOptions, ...]:
-        """Return the options for which something is missing or damaged; what is wanted is verified.
+        """Return the options for which something is missing or damaged, as `Store.is_whole` tells.
 
         Parameters
         ----------
@@ -192,6 +196,8 @@ class Reading:
             Where it should be.
         names : StoredNames, optional
             What the store had when it was listed; else it is listed now.
+        in_full : collection of str
+            The keys of neighbors that are read in full for it, because they will be used.
 
         Warns
         -----
@@ -202,7 +208,10 @@ class Reading:
 
         def is_whole(options: ExtractionOptions) -> bool:
             enough = self.named_neighbors(options, listed, least=self.complete_k)
-            has_neighbors = any(store.is_whole("neighbors", name) for name in enough)
+            if self.neighbors_key(options) in in_full:
+                has_neighbors = any(store.read("neighbors", name) is not None for name in enough)
+            else:
+                has_neighbors = any(store.is_whole("neighbors", name) for name in enough)
             if not (has_neighbors and self.keep_activations):
                 return has_neighbors
             return store.is_whole("activations", self.activations_key(options))

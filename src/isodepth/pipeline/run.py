@@ -22,6 +22,7 @@ from isodepth.atomic import refuse_unwritable
 from isodepth.engines import Engine, LocalEngine, Outcome, Task
 from isodepth.errors import IsodepthError, StoreError
 from isodepth.interchange import ImportedReading
+from isodepth.pipeline.matrices import STAGE as MATRICES
 from isodepth.pipeline.matrices import Reader, Selection, relate, stored_matrices
 from isodepth.pipeline.plan import plan_study
 from isodepth.pipeline.planned import Missing, PlannedReading, PlannedSet, StudyPlan
@@ -177,13 +178,26 @@ def _tell(outcome: Outcome) -> None:
 
 
 def _incomplete(plan: StudyPlan, store: Store, progress: Progress) -> list[PlannedReading]:
-    """Return the readings of which something is missing or damaged; all that is there is verified."""
+    """Return the readings of which something is missing or damaged.
+
+    Neighbors that matrices are to be computed from are read in full for that. Of others it is enough
+    that they are as they were when they were last read; see `Store.is_whole`.
+    """
     there = plan.with_state("done")
     names = StoredNames.of(store)
+    matrices = set(store.keys(MATRICES))
+    used = {
+        reader.reading.neighbors_key(reader.options)
+        for one in plan.sets
+        for selection in one.selections.values()
+        if selection.key not in matrices
+        for reader in (*selection.left, *selection.columns)
+        if isinstance(reader.reading, Reading)
+    }
     damaged: set[str] = set()
     for number, planned in enumerate(there):
         progress(VERIFYING, number, len(there), "readings")
-        if planned.reading.missing(store, names=names):
+        if planned.reading.missing(store, names=names, in_full=used):
             damaged.add(planned.label)
     if there:
         progress(VERIFYING, len(there), len(there), "readings")

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Int32
 
 from isodepth.cores import usable_cores
+from isodepth.neighbors.selection import cuts
 
 MOST_THREADS = 8
 TILE_BYTES = 96 << 20
@@ -75,8 +76,8 @@ def visit_tiles(
     side = min(max(math.isqrt(TILE_BYTES // cell_bytes), 1), MOST_LAYERS)
     tiles = [
         (rows, others)
-        for rows in _cuts(left.shape[1], side)
-        for others in _cuts(columns.shape[1], side)
+        for rows in cuts(0, left.shape[1], side)
+        for others in cuts(0, columns.shape[1], side)
         if right is not None or rows.start <= others.start
     ]
     n_threads = min(usable_cores(), MOST_THREADS, len(tiles))
@@ -111,7 +112,3 @@ def visit_tiles(
 
 def _laid(space: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     return space[: math.prod(shape)].reshape(shape)
-
-
-def _cuts(length: int, step: int) -> list[slice]:
-    return [slice(start, min(start + step, length)) for start in range(0, length, step)]

@@ -43,7 +43,8 @@ class StandardErrors:
     matrices : AffinityMatrices
         The similarities.
     values : float64 array (layers of all left models, layers of all right models)
-        Their standard errors, under resampled texts; 0 between a layer and itself.
+        Their standard errors, under resampled texts. That between a layer and itself is 0, but with
+        "two-way, bare", which does not know the neighbors that would come next.
     method : str
         A key of `RESAMPLING_METHODS`.
     """
