@@ -994,6 +994,21 @@ def test_one_flipped_bit_costs_one_reading(
     assert bytes_of(tmp_path / "out") == bytes_of(finished.out)
 
 
+def test_neighbors_that_will_be_compared_are_read_in_full_first(
+    finished, copied_store: Store, tmp_path: Path, counts: Counts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # as where the disk alone altered a file since it was read
+    monkeypatch.setattr(Store, "is_whole", lambda store, stage, key: True)
+    chosen = data_files(copied_store.root, "neighbors")[4]
+    flipped(chosen)
+    shutil.rmtree(copied_store.root / "affinities")
+    with pytest.warns(DamagedArtifactWarning, match="counts as absent") as caught:
+        run_study(finished.study, tmp_path / "out", store=copied_store)
+    assert [str(chosen) in str(one.message) for one in caught] == [True]
+    assert len(counts.loads) == 1
+    assert bytes_of(tmp_path / "out") == bytes_of(finished.out)
+
+
 def test_what_the_store_has_is_verified_with_progress(finished, tmp_path: Path) -> None:
     told: list[tuple[str, int, int, str]] = []
     run_study(
