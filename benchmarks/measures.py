@@ -14,7 +14,6 @@ import statistics
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 
@@ -23,7 +22,8 @@ DEFAULT = ("cka", "cka_debiased", "rsa_pearson_cosine", "distance_correlation")
 
 CHILD = """
 import json, sys, time
-from benchmarks.measures import made, peak_and_held
+from benchmarks.harness import peak_and_held
+from benchmarks.measures import made
 from isodepth import MEASURES
 name, n_texts, n_layers, n_units = sys.argv[1], *map(int, sys.argv[2:])
 measure, models = MEASURES[name], made(n_texts, n_layers, n_units)
@@ -50,17 +50,6 @@ def made(n_texts: int, n_layers: int, n_units: int) -> list[np.ndarray]:
             layers[layer] = 0.9 * layers[layer - 1] + 0.4 * drift
         models.append(layers)
     return models
-
-
-def peak_and_held() -> tuple[int, int]:
-    """Return the bytes that this process held at most, and holds now."""
-    found = {}
-    # not ru_maxrss, which a child process takes over from its parent
-    for line in Path("/proc/self/status").read_text().splitlines():
-        name, _, rest = line.partition(":")
-        if name in ("VmHWM", "VmRSS"):
-            found[name] = 1024 * int(rest.split()[0])
-    return found["VmHWM"], found["VmRSS"]
 
 
 def row_of(name: str, n_texts: int, n_layers: int, n_units: int, models: list[np.ndarray]) -> str:

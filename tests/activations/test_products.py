@@ -30,6 +30,7 @@ def onednn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
 
     monkeypatch.setattr(products, "product_library", lambda: "oneDNN")
     monkeypatch.setattr(products, "onednn_linear", noting)
+    monkeypatch.setattr(products, "LEAST_PRODUCTS", 1)
     return asked
 
 
@@ -91,6 +92,16 @@ def test_what_is_no_float32_matrix_is_left_to_torch(onednn) -> None:
     for one, expected in zip(found, left, strict=True):
         assert torch.equal(one, linear(*expected))
         assert one.dtype == expected[0].dtype
+
+
+@needs_onednn
+def test_small_layers_are_left_to_torch(onednn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(products, "LEAST_PRODUCTS", 7 * 5 * 11)
+    with torch.inference_mode(), float32_products():
+        linear(numbers(6, 5), numbers(11, 5))
+        assert onednn == []
+        linear(numbers(7, 5), numbers(11, 5))
+    assert onednn == [(7, 5)]
 
 
 @needs_onednn

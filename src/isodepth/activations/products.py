@@ -21,6 +21,10 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
+LEAST_PRODUCTS = 1 << 22
+"""Below, a layer takes less than a tenth of a millisecond anywhere, and oneDNN some milliseconds at its
+first time, in which it makes a program for the shape."""
+
 
 @contextlib.contextmanager
 def float32_products() -> Iterator[None]:
@@ -87,10 +91,10 @@ def _linear(
     bias: torch.Tensor | None = None,
 ) -> torch.Tensor:
     given = (input, weight) if bias is None else (input, weight, bias)
-    is_product = input.ndim > 1 and input.numel() > 0 and weight.ndim == 2
+    is_large = input.ndim > 1 and weight.ndim == 2 and input.numel() * len(weight) >= LEAST_PRODUCTS
     # it reads a bias as if it lay in one piece
     is_usual = bias is None or (bias.shape == weight.shape[:1] and bias.is_contiguous())
-    if is_product and is_usual and all(_is_plain(one) for one in given):
+    if is_large and is_usual and all(_is_plain(one) for one in given):
         return onednn_linear(input, weight, bias)
     return torch.nn.functional.linear(input, weight, bias)
 
