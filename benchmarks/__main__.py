@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from benchmarks.harness import Case, as_json, markdown_table, this_machine
+from benchmarks.rates import matrix_rate, memory_bandwidth, onednn_rate
 
 GROUPS = ("extraction", "neighbors", "all_pairs", "nulls", "start_and_rerun")
 """Modules of this folder with a function `cases(rounds)` that yields `Case`s."""
@@ -26,8 +27,14 @@ def main() -> None:
     if unknown := set(arguments.groups) - set(GROUPS):
         parser.error(f"no such group: {', '.join(sorted(unknown))}; there are {', '.join(GROUPS)}")
     machine = this_machine()
+    machine["float32_products_per_second"] = {"torch": matrix_rate(), "oneDNN": onednn_rate()}
+    machine["memory_bytes_per_second"] = memory_bandwidth()
+    products = machine["float32_products_per_second"].items()
+    rates = ", ".join(f"{name} {rate / 1e9:,.0f} GFLOP/s" for name, rate in products)
     print(
-        f"{machine['processor']}, {machine['cores']} cores, load {machine['load_before']}\n", flush=True
+        f"{machine['processor']}, {machine['cores']} cores, load {machine['load_before']}; {rates}; "
+        f"memory {machine['memory_bytes_per_second'] / 1e9:,.0f} GB/s\n",
+        flush=True,
     )
     cases: list[Case] = []
     for group in arguments.groups or GROUPS:

@@ -17,6 +17,7 @@ import faiss
 import numpy as np
 import torch
 
+from benchmarks.neighbors import without_self
 from isodepth import load_model, load_texts, mutual_knn, nearest_neighbors
 from isodepth.models.model import Model
 
@@ -73,7 +74,7 @@ def found_by(make: Callable[[int, int], faiss.Index]) -> Finds:
         if not index.is_trained:
             index.train(unit)
         index.add(unit)
-        return without_self(index.search(unit, k + 1)[1])
+        return without_self(index.search(unit, k + 1)[1]).astype(np.int32)
 
     return find
 
@@ -100,13 +101,6 @@ def hnsw(width: int) -> Callable[[int, int], faiss.Index]:
         return index
 
     return make
-
-
-def without_self(ids: np.ndarray) -> np.ndarray:
-    """Return ids (texts, k) of k + 1 each: without the text itself, or the last where it is missing."""
-    own = ids == np.arange(len(ids))[:, np.newaxis]
-    own[~own.any(axis=1), -1] = True
-    return ids[~own].reshape(len(ids), -1).astype(np.int32)
 
 
 def matched_vectors(number: int) -> dict[tuple[str, float], np.ndarray]:

@@ -201,10 +201,14 @@ def by_faiss(layer: np.ndarray, k: int) -> np.ndarray:
     unit = unit_vectors(layer)
     index = faiss.IndexFlatIP(unit.shape[1])
     index.add(unit)
-    ids = index.search(unit, k + 1)[1]
+    return without_self(index.search(unit, k + 1)[1])
+
+
+def without_self(ids: np.ndarray) -> np.ndarray:
+    """Return ids (texts, k) of k + 1 each: without the text itself, or the last where it is missing."""
     others = ids != np.arange(len(ids))[:, np.newaxis]
-    others[others.all(axis=1), -1] = False  # where rounding put k + 1 others before the text itself
-    return ids[others].reshape(len(ids), k)
+    others[others.all(axis=1), -1] = False  # rounding, or an index, left the text itself out
+    return ids[others].reshape(len(ids), -1)
 
 
 PEERS = {
