@@ -5,6 +5,7 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pytest
@@ -92,12 +93,29 @@ def test_the_tokenizer_is_the_files_own(gguf_file: Path) -> None:
     assert (tokenizer.bos_token, tokenizer.eos_token) == ("<s>", "</s>")
 
 
-def test_the_kept_tokenizer_has_no_line_breaks_between_its_entries(gguf_file: Path) -> None:
+def test_the_kept_tokenizer_is_parsed_once_and_is_what_transformers_saved(
+    gguf_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = transformers.AutoTokenizer.from_pretrained(gguf_file.parent, gguf_file=gguf_file.name)
+    plain.save_pretrained(tmp_path)
+    saved = transformers.AutoTokenizer.from_pretrained(tmp_path)
     load_tokenizer(gguf_file)
     (path,) = cache_directory().glob("models/*/tokenizer.json")
-    text = path.read_text(encoding="utf-8")
-    assert "\n" not in text
-    assert len(json.loads(text)["model"]["vocab"]) > 0
+    assert "\n" not in path.read_text(encoding="utf-8")
+    parsed: list[str] = []
+    load = json.load
+
+    def noted(file: IO[str]) -> object:
+        parsed.append(Path(file.name).name)
+        return load(file)
+
+    monkeypatch.setattr(json, "load", noted)
+    kept = load_tokenizer(gguf_file)
+    assert parsed.count("tokenizer.json") <= 1
+    assert type(kept) is type(saved)
+    assert kept.backend_tokenizer.to_str() == saved.backend_tokenizer.to_str()
+    assert kept.added_tokens_decoder == saved.added_tokens_decoder != {}
+    assert kept.special_tokens_map == saved.special_tokens_map
 
 
 def test_a_loaded_gguf_model_can_be_read(gguf_file: Path) -> None:
