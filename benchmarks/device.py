@@ -21,7 +21,7 @@ import torch
 from benchmarks.harness import Case, markdown_table, timed
 from benchmarks.plain import plain_activations, plain_model
 from benchmarks.random_model import BILLION, TINY, random_model, random_texts
-from benchmarks.rates import block_parameters, finish, matrix_rate
+from benchmarks.rates import block_operations, block_parameters, finish, matrix_rate
 from isodepth import extract, load_model, load_texts, mutual_knn, nearest_neighbors
 from isodepth.activations.extraction import prepare_extraction
 from isodepth.activations.residual_stream import relative_difference
@@ -100,7 +100,7 @@ def timings(
     (extraction,) = prepare_extraction(model, texts, ExtractionOptions())
     lengths = extraction.encoded.lengths
     total = int(lengths.sum())
-    arithmetic = 2 * block_parameters(model) * total
+    arithmetic = block_operations(model, lengths)
     plain(plain_body, tokenizer, texts.texts[:2], device)  # the first pass pays for what is set up once
     whole, reading, takes, at_rate = [], [], [], []
     for number in range(arguments.rounds):

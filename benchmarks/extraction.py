@@ -5,10 +5,10 @@
 Two models of the catalogue on Wikipedia paragraphs. isodepth is timed whole, with tokenizing, contract
 and batching, and the reading of the batches alone. The plain ways and nnterp read some of the same
 batches that all texts make when they are sorted by length, one by one or padded; what they take for all
-is computed from their tokens per second. nnterp stops before the model's head. The limit is
-the arithmetic of the blocks (two operations a weight and token) at the rate of float32 matrix products,
-of whichever of torch's two libraries is faster on this processor; both rates are measured before and
-after each reading.
+is computed from their tokens per second. nnterp stops before the head. The limit is the arithmetic of
+the blocks (weights and attention) at the rate of float32 matrix products, of whichever
+of torch's two libraries is faster on this processor; both rates are measured before and after each
+reading.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ from benchmarks.plain import (
     plain_folder,
     plain_model,
 )
-from benchmarks.rates import block_parameters, matrix_rate, onednn_rate
+from benchmarks.rates import block_operations, matrix_rate, onednn_rate
 from isodepth import load_model, load_texts
 from isodepth.activations.extraction import Extraction, prepare_extraction
 from isodepth.activations.result import ExtractionOptions
@@ -61,7 +61,7 @@ def cases(rounds: int) -> Iterator[Case]:
         (extraction,) = prepare_extraction(model, texts, ExtractionOptions())
         lengths = extraction.encoded.lengths
         total = int(lengths.sum())
-        arithmetic = 2 * block_parameters(model) * total
+        arithmetic = block_operations(model, lengths)
         samples = sampled_batches(lengths, rounds)
         for read in ways.values():  # what is set up at the first call is not timed
             read([texts.texts[place] for place in samples[0][:2]])

@@ -4,9 +4,11 @@ import statistics
 import time
 from collections.abc import Callable
 
+import numpy as np
 import torch
 
 from isodepth.activations.products import onednn_linear
+from isodepth.models import Model
 
 
 def matrix_rate(*, device: str = "cpu", dtype: torch.dtype = torch.float32, size: int = 1024) -> float:
@@ -48,6 +50,20 @@ def finish(device: str) -> None:
         torch.mps.synchronize()
 
 
-def block_parameters(model: object) -> int:
+def block_parameters(model: Model) -> int:
     """Return how many weights a token passes in the blocks of a dense model."""
     return sum(p.numel() for block in model.blocks for p in block.parameters())
+
+
+def block_operations(model: Model, lengths: np.ndarray) -> int:
+    """Return the arithmetic that texts of so many tokens need in the blocks of a dense model.
+
+    Two operations a weight and token; and for every head's unit, two for a token's score with each
+    token that it sees, itself and all earlier ones, and two for their mean.
+    """
+    config = model.body.config.get_text_config()
+    heads = config.num_attention_heads
+    head_units = getattr(config, "head_dim", None) or config.hidden_size // heads
+    n_seen = int((lengths * (lengths + 1) // 2).sum())
+    weights = 2 * block_parameters(model) * int(lengths.sum())
+    return weights + 4 * model.n_layers * heads * head_units * n_seen

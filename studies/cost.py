@@ -58,6 +58,7 @@ TOKENS = {
 CHAT_TOKENS = 40
 """What a chat template adds, about."""
 N_TEXTS, N_PROMPTS = 2048, 541
+N_CAPTURES, N_KS = 2, 4
 H100_BF16 = 800e12
 """Operations per second of large bfloat16 matrix products, as measured by others on such cards."""
 DISK_RATE = 2e9
@@ -135,17 +136,15 @@ def paper_study(rates: Rates) -> str:
         ways = 2 if model.is_instruction_tuned else 1
         operations += 2e9 * ACTIVE_BILLIONS.get(name, BILLIONS[name]) * tokens
         passes += 2e9 * BILLIONS[name]
-        captures = 2  # block, final_norm
-        readings = ways * captures * model.n_layers
         n_layers += ways * model.n_layers
-        stored += readings * sum(texts.values()) * NEIGHBOR_BYTES
-        neighbors += readings * sum(
+        stored += N_CAPTURES * ways * model.n_layers * sum(texts.values()) * NEIGHBOR_BYTES
+        searched = ways * (model.n_layers + 1)  # the captures differ in the last layer only
+        neighbors += searched * sum(
             rates.neighbor_seconds(number, model.width) for number in texts.values()
         )
     reading = operations / (rates.share * H100_BF16)
     largest = max(BILLIONS.values()) * 2e9
-    ks, captures = 4, 2
-    pairs = ks * captures * len(texts) * rates.pair_seconds(n_layers, N_TEXTS)
+    pairs = N_KS * N_CAPTURES * len(texts) * rates.pair_seconds(n_layers, N_TEXTS)
     loading = passes / DISK_RATE
     one = reading + loading
     lines = [

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from isodepth.activations import Activations, ExtractionOptions
 from isodepth.errors import ActivationsError, ParameterError
-from isodepth.neighbors import Neighbors, nearest_neighbors
+from isodepth.neighbors import Neighbors, exact, nearest_neighbors
+from isodepth.neighbors.exact import layer_neighbors
 from neighbors.tiles import cut_tiles
 
 LAYERS, TEXTS, UNITS, K = 3, 43, 17, 5
@@ -335,6 +336,43 @@ def test_an_array_has_no_digest(activations: np.ndarray):
     neighbors = nearest_neighbors(activations, K)
     assert neighbors.model == "array"
     assert neighbors.texts_digest is None
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+def test_neighbors_found_before_are_taken_over_where_a_layer_is_the_same(
+    activations: np.ndarray, metric: str, monkeypatch: pytest.MonkeyPatch
+):
+    other = activations.copy()
+    other[-1] *= np.linspace(1, 2, other.shape[2])
+    expected = nearest_neighbors(other, 5, metric, preprocessing="center")
+    before = nearest_neighbors(activations, 7, metric, preprocessing="center")
+    searched: list[int] = []
+
+    def counted(vectors: np.ndarray, k: int, metric: str) -> tuple[np.ndarray, np.ndarray]:
+        searched.append(k)
+        return layer_neighbors(vectors, k, metric)
+
+    monkeypatch.setattr(exact, "layer_neighbors", counted)
+    given = {"preprocessing": "center", "before": (activations, before)}
+    found = nearest_neighbors(other, 5, metric, **given)
+    assert searched == [5]
+    np.testing.assert_array_equal(found.ids, expected.ids)
+    np.testing.assert_array_equal(found.similarities, expected.similarities)
+    # in another number format, or where there was no such layer, all are searched
+    nearest_neighbors(activations.astype(np.float16), 5, metric, **given)
+    assert searched == [5] * (1 + len(activations))
+    nearest_neighbors(other, 5, metric, preprocessing="center", before=(activations[:1], before))
+    assert searched == [5] * (1 + len(activations) + len(activations) - 1)
+
+
+def test_neighbors_found_otherwise_before_are_refused(activations: np.ndarray):
+    before = nearest_neighbors(activations, 3)
+    with pytest.raises(ParameterError, match=r"got 3 by cosine, none, and 4 by cosine, none are to be"):
+        nearest_neighbors(activations, 4, before=(activations, before))
+    with pytest.raises(ParameterError, match="by cosine, none, and 3 by euclidean, none"):
+        nearest_neighbors(activations, 3, "euclidean", before=(activations, before))
+    with pytest.raises(ParameterError, match="and 3 by cosine, center"):
+        nearest_neighbors(activations, 3, preprocessing="center", before=(activations, before))
 
 
 def test_progress_is_told_of_every_layer(activations: np.ndarray):

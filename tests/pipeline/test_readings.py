@@ -14,6 +14,7 @@ from isodepth import extract, nearest_neighbors
 from isodepth.activations import ExtractionOptions
 from isodepth.errors import DigestMismatchError
 from isodepth.models import LoadingOptions, ModelSource, resolve_model
+from isodepth.neighbors.exact import layer_neighbors
 from isodepth.pipeline.reading_work import SPEEDS, ModelShelf, found_here, read
 from isodepth.pipeline.readings import Reading, StoredNames
 from isodepth.progress import no_progress
@@ -192,6 +193,33 @@ def test_a_reading_stores_the_neighbors_that_the_plain_functions_give(
     counts.clear()
     assert read(both, store, no_progress, True, shelf=shelf)
     assert (counts.loads, counts.batches) == ([], [])
+
+
+def test_layers_that_two_captures_share_are_searched_once(
+    reading: Reading,
+    store: Store,
+    shelf: ModelShelf,
+    source: ModelSource,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    searched: list[tuple[int, ...]] = []
+
+    def counted(vectors: np.ndarray, k: int, metric: str) -> tuple[np.ndarray, np.ndarray]:
+        searched.append(vectors.shape)
+        return layer_neighbors(vectors, k, metric)
+
+    normed = ExtractionOptions(capture="final_norm")
+    both = replace(reading, options=(PLAIN, normed))
+    with monkeypatch.context() as patch:
+        patch.setattr("isodepth.neighbors.exact.layer_neighbors", counted)
+        assert read(both, store, no_progress, False, shelf=shelf)
+    assert len([shape for shape in searched if shape[0] == 31]) == 3 + 1  # else of probes
+    for options in both.options:
+        expected = nearest_neighbors(
+            extract(str(source.location), reading.texts, capture=options.capture), 7
+        )
+        np.testing.assert_array_equal(ids_of(both, store, options), expected.ids)
+    assert (ids_of(both, store)[-1] != ids_of(both, store, normed)[-1]).any()
 
 
 def test_a_pooling_that_is_added_is_read_alone(

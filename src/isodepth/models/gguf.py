@@ -154,8 +154,8 @@ def _convert(gguf: Path, folder: Path, sha256: str, name: str, progress: Progres
 def _make_quick_to_load(folder: Path) -> None:
     """Write the tokenizer that transformers saved in a folder so that it is parsed once and sooner.
 
-    Line breaks are half of the file of a large vocabulary; and where the configuration does not list the
-    added tokens, transformers parses the whole file a second time to find them.
+    Line breaks are half of the file of a large vocabulary; and where the configuration does not list
+    the added tokens, transformers parses the whole file a second time to find them.
     """
     tokenizer, settings = folder / "tokenizer.json", folder / "tokenizer_config.json"
     if not (tokenizer.is_file() and settings.is_file()):

@@ -39,6 +39,7 @@ def nearest_neighbors(
     metric: str = "cosine",
     *,
     preprocessing: str | Preprocessing | None = None,
+    before: tuple[Float[np.ndarray, "_ texts _"], Neighbors] | None = None,
     progress: Progress = no_progress,
 ) -> Neighbors:
     """Return the `k` nearest neighbors of every text at every layer.
@@ -54,6 +55,10 @@ def nearest_neighbors(
     preprocessing : str or Preprocessing, optional
         What is done to each layer's activations before, as ``"center + remove_components(3)"``; see
         `isodepth.preprocessing`.
+    before : (float array (layers, texts, units), Neighbors), optional
+        Activations whose neighbors were found before, in the same way and at least `k` of them. Where a
+        layer holds the same values as that layer of these, its neighbors are taken over: the captures
+        "block" and "final_norm" differ in the last layer only.
     progress : Progress
         Told of layers done.
 
@@ -69,7 +74,8 @@ def nearest_neighbors(
     UnknownNameError
         If there is no such step of preprocessing.
     ParameterError
-        If `k`, the metric, a step's argument or the array's shape cannot be used.
+        If `k`, the metric, a step's argument or the array's shape cannot be used, or what was found
+        before was found otherwise.
     ActivationsError
         If values are NaN or infinite, or the metric is not defined for a vector: cosine if it is zero,
         correlation if it is the same in every unit; layers and rows are named, from 1.
@@ -94,13 +100,20 @@ def nearest_neighbors(
         )
     n_layers, n_texts, _ = values.shape
     check_k(k, n_texts)
+    if before is not None:
+        _check_before(before[1], k, metric, steps.name)
     ids = np.empty((n_layers, n_texts, k), dtype=np.int32)
     similarities = np.empty((n_layers, n_texts, k), dtype=np.float32)
     label = f"finding neighbors in {model}"
     progress(label, 0, n_layers, "layers")
     for layer in range(n_layers):
+        vectors = np.asarray(values[layer])
+        if before is not None and _is_layer_of(before[0], layer, vectors):
+            ids[layer] = before[1].ids[layer, :, :k]
+            similarities[layer] = before[1].similarities[layer, :, :k]
+            progress(label, layer + 1, n_layers, "layers")
+            continue
         try:
-            vectors = np.asarray(values[layer])
             ids[layer], similarities[layer] = layer_neighbors(
                 steps(vectors) if steps else vectors, k, metric
             )
@@ -118,6 +131,23 @@ def nearest_neighbors(
         texts_digest=texts_digest,
         provenance={**provenance, "metric": metric, "preprocessing": steps.name},
     )
+
+
+def _is_layer_of(values: np.ndarray, layer: int, vectors: np.ndarray) -> bool:
+    """Return whether activations hold these vectors at a layer."""
+    if layer >= len(values) or values.dtype != vectors.dtype:
+        return False
+    return np.array_equal(values[layer], vectors)
+
+
+def _check_before(found: Neighbors, k: int, metric: str, preprocessing: str) -> None:
+    """Raise `ParameterError` unless neighbors were found in this way, and at least `k` of them."""
+    was, wanted = (found.metric, found.preprocessing), (metric, preprocessing)
+    if was != wanted or found.k < k:
+        raise ParameterError(
+            f"neighbors found before can be taken over if they were found alike; got {found.k} by "
+            f"{', '.join(was)}, and {k} by {', '.join(wanted)} are to be found"
+        )
 
 
 def check_metric(metric: str) -> None:

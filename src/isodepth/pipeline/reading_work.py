@@ -3,7 +3,8 @@
 An interrupted reading goes on with the batch that it was at. Two runs never do the same one at once:
 the second waits, or does something else meanwhile.
 
-Memory: the model, its batches, and one layer of activations while neighbors are found.
+Memory: the model, its batches, and while neighbors are found, one layer of activations and the
+neighbors of two captures.
 """
 
 import contextlib
@@ -18,7 +19,7 @@ from isodepth.activations import Activations, ExtractionOptions
 from isodepth.errors import DigestMismatchError, IsodepthError
 from isodepth.inspection import with_probe_neighbors
 from isodepth.models import Model, ModelSource, resolve_model
-from isodepth.neighbors import nearest_neighbors
+from isodepth.neighbors import Neighbors, nearest_neighbors
 from isodepth.pipeline.readings import Reading
 from isodepth.progress import Progress
 from isodepth.stages import versions_up_to
@@ -102,6 +103,7 @@ def _complete(reading: Reading, store: Store, progress: Progress, shelf: ModelSh
     stored = {options: store.read("activations", key) for options, key in keys.items()}
     unread = [options for options, artifact in stored.items() if artifact is None]
     arrays, refusal = _read_activations(reading, unread, store, progress, shelf)
+    before: tuple[np.ndarray, Neighbors] | None = None
     for options, artifact in stored.items():
         array = arrays.get(options)
         if artifact is not None:
@@ -111,7 +113,8 @@ def _complete(reading: Reading, store: Store, progress: Progress, shelf: ModelSh
         else:
             continue  # it cannot be read
         if reading.stored_neighbors(store, options, least=reading.complete_k) is None:
-            _store_neighbors(reading, options, values, provenance, store, progress)
+            found = _store_neighbors(reading, options, values, provenance, before, store, progress)
+            before = values, found  # a memory map, which outlives its file
         if array is not None and reading.keep_activations:
             store.adopt("activations", keys[options], array)
         elif array is not None:
@@ -125,9 +128,11 @@ def _store_neighbors(
     options: ExtractionOptions,
     values: np.ndarray,
     provenance: dict[str, Any],
+    before: tuple[np.ndarray, Neighbors] | None,
     store: Store,
     progress: Progress,
-) -> None:
+) -> Neighbors:
+    """Find and store the neighbors of one of the options; return them as `nearest_neighbors` does."""
     activations = Activations(
         values=values,
         model=reading.source.name,
@@ -143,6 +148,7 @@ def _store_neighbors(
         stored_k,
         reading.metric,
         preprocessing=reading.preprocessing,
+        before=before,
         progress=progress,
     )
     store.write(
@@ -166,6 +172,7 @@ def _store_neighbors(
             "provenance": dict(neighbors.provenance),
         },
     )
+    return neighbors
 
 
 def _read_activations(
