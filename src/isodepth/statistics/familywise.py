@@ -266,12 +266,8 @@ def familywise_tests(
 def _relabelled(models: Sequence[np.ndarray], rng: np.random.Generator) -> list[np.ndarray]:
     """Return the ids of all models after the same random relabelling of their texts."""
     new = rng.permutation(models[0].shape[1]).astype(np.int32)
-    relabelled = []
-    for ids in models:
-        renamed = np.empty(ids.shape, dtype=np.int32)
-        renamed[:, new] = new[ids]
-        relabelled.append(renamed)
-    return relabelled
+    old = np.argsort(new)
+    return [new.take(ids.take(old, axis=1)) for ids in models]
 
 
 def _as_neighbors(neighbors: Neighbors | np.ndarray, side: str) -> Neighbors:
