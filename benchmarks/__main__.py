@@ -2,14 +2,15 @@
 
     python -m benchmarks [GROUP ...] [--rounds 3] [--out benchmarks/results]
 
-Writes `benchmarks.md` and `benchmarks.json`; what was measured is shown as it comes. Each group can be
-run alone, by its name.
+Writes `benchmarks.md` and `benchmarks.json`, anew after each group; what was measured is shown as it
+comes. Each group can be run alone, by its name. Linux only, for peak memory.
 """
 
 import argparse
 import importlib
 import time
 from pathlib import Path
+from typing import Any
 
 from benchmarks.harness import Case, as_json, markdown_table, this_machine
 from benchmarks.rates import matrix_rate, memory_bandwidth, onednn_rate
@@ -29,24 +30,30 @@ def main() -> None:
     machine = this_machine()
     machine["float32_products_per_second"] = {"torch": matrix_rate(), "oneDNN": onednn_rate()}
     machine["memory_bytes_per_second"] = memory_bandwidth()
-    products = machine["float32_products_per_second"].items()
-    rates = ", ".join(f"{name} {rate / 1e9:,.0f} GFLOP/s" for name, rate in products)
-    print(
-        f"{machine['processor']}, {machine['cores']} cores, load {machine['load_before']}; {rates}; "
-        f"memory {machine['memory_bytes_per_second'] / 1e9:,.0f} GB/s\n",
-        flush=True,
-    )
+    head = machine_line(machine)
+    print(f"{head}\n", flush=True)
+    arguments.out.mkdir(parents=True, exist_ok=True)
     cases: list[Case] = []
     for group in arguments.groups or GROUPS:
         start = time.perf_counter()
         for case in importlib.import_module(f"benchmarks.{group}").cases(arguments.rounds):
             cases.append(case)
-            print(markdown_table([case]).splitlines()[2], flush=True)
+            row, *notes = (line for line in markdown_table([case]).splitlines()[2:] if line)
+            print(row, *notes, sep="\n", flush=True)
+        (arguments.out / "benchmarks.md").write_text(f"{head}\n\n{markdown_table(cases)}")
+        (arguments.out / "benchmarks.json").write_text(as_json(cases, machine))
         print(f"{group}: {time.perf_counter() - start:,.0f} s\n", flush=True)
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    (arguments.out / "benchmarks.md").write_text(markdown_table(cases))
-    (arguments.out / "benchmarks.json").write_text(as_json(cases, machine))
     print(markdown_table(cases))
+
+
+def machine_line(machine: dict[str, Any]) -> str:
+    """Return what the machine is, and what it can do at best, in one line."""
+    products = machine["float32_products_per_second"].items()
+    rates = ", ".join(f"{name} {rate / 1e9:,.0f} GFLOP/s" for name, rate in products)
+    return (
+        f"{machine['processor']}, {machine['cores']} cores, load {machine['load_before']} before; "
+        f"float32 products: {rates}; memory: {machine['memory_bytes_per_second'] / 1e9:,.0f} GB/s"
+    )
 
 
 if __name__ == "__main__":

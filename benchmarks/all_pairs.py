@@ -9,7 +9,8 @@ similarity of about 0.28. The choice among candidates repeats every 512 texts; t
 In each round: `all_affinities`; `affinity_matrix` for each of the 300 pairs of models (276, and 24 with
 themselves), the values being equal bit for bit; n x n masks, made, and-ed and summed for a few pairs of
 layers, times all 510,555; and, as the limit, as many sums of bytes as the pass makes at most, of rows
-that lie in the first cache.
+that lie in the first cache. Neighbors that are found anew for each pair of layers, instead of once a
+layer, are set against that and one pass; both are computed from what one layer takes.
 """
 
 import tempfile
@@ -21,8 +22,10 @@ import numba
 import numpy as np
 
 from benchmarks.harness import Case, in_own_process, in_turns
+from benchmarks.neighbors import PAPER, made_layer
 from isodepth import Neighbors, affinity_matrix, all_affinities
 from isodepth.cores import usable_cores
+from isodepth.neighbors import layer_neighbors
 
 LAYERS = (
     *(18, 28, 26, 42, 42, 46),  # Gemma
@@ -55,6 +58,7 @@ def cases(rounds: int) -> Iterator[Case]:
     rng = np.random.default_rng(2048)
     yield from whole_study("related", related_ids(2048, K, rng), rounds)
     yield from whole_study("unrelated", unrelated_ids(2048, K, rng), rounds)
+    yield found_anew(related_ids(2048, K, rng), rounds)
     yield from many_texts(related_ids(100_000, K, rng, FEWER_LAYERS), rounds)
 
 
@@ -101,6 +105,26 @@ def whole_study(name: str, models: Sequence[np.ndarray], rounds: int) -> Iterato
         seconds=times,
         baseline=f"n x n masks for each of {n_layer_pairs:,} pairs of layers",
         baseline_seconds=[seconds / MASK_PAIRS * n_layer_pairs for seconds in masks],
+        is_computed=True,
+    )
+
+
+def found_anew(models: Sequence[np.ndarray], rounds: int) -> Case:
+    """Return what neighbors of all layers and one pass take, against neighbors found for each pair."""
+    neighbors = named(models)
+    layer = made_layer(*PAPER)
+    one_layer, whole = in_turns(
+        rounds, lambda: layer_neighbors(layer, K), lambda: all_affinities(neighbors)
+    )
+    n_layers = sum(map(len, models))
+    n_pairs = n_layers * (n_layers - 1) // 2
+    return Case(
+        group="all pairs",
+        what=f"neighbors and all pairs, {n_layers:,} layers of {PAPER[0]:,} texts x {PAPER[1]:,} units "
+        "(computed)",
+        seconds=[n_layers * found + passed for found, passed in zip(one_layer, whole, strict=True)],
+        baseline=f"neighbors of both layers found anew for each of {n_pairs:,} pairs",
+        baseline_seconds=[2 * n_pairs * found for found in one_layer],
         is_computed=True,
     )
 

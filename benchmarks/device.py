@@ -2,6 +2,8 @@
 
     python -m benchmarks.device [--device cuda] [-n 2048] [--rounds 3] [--only billion]
 
+Writes `device.md` and `device.json` to benchmarks/results, or to --out.
+
 "billion": a model of a billion parameters with random weights, in bfloat16, on texts of realistic
 lengths: the whole extraction against one text at a time on the same device in the same number format,
 and against the device's matrix-product rate, measured in the same rounds. It needs no download.
@@ -15,10 +17,11 @@ mutual 10-NN of the worst layer); what the contract measured; and the same timin
 import argparse
 from collections.abc import Iterator, Sequence
 from functools import partial
+from pathlib import Path
 
 import torch
 
-from benchmarks.harness import Case, markdown_table, timed
+from benchmarks.harness import Case, as_json, markdown_table, this_machine, timed
 from benchmarks.plain import plain_activations, plain_model
 from benchmarks.random_model import BILLION, TINY, random_model, random_texts
 from benchmarks.rates import block_operations, block_parameters, finish, matrix_rate
@@ -42,14 +45,24 @@ def main() -> None:
     parser.add_argument("--matrix-size", type=int, default=8192)
     parser.add_argument("--only", choices=("billion", "models"))
     parser.add_argument("--tiny", action="store_true", help="a tiny model in place of the large one")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    machine = {**this_machine(), "device": device_name(arguments.device)}
+    head = f"{machine['device']}, beside {machine['processor']}"
     found: list[Case] = []
-    if arguments.only != "models":
-        found += billion_cases(arguments)
-        print(markdown_table(found), flush=True)
-    if arguments.only != "billion":
-        found += model_cases(arguments)
-    print(markdown_table(found), flush=True)
+    for only, cases in (("billion", billion_cases), ("models", model_cases)):
+        if arguments.only in (None, only):
+            found += cases(arguments)
+            table = f"{head}\n\n{markdown_table(found)}"
+            (arguments.out / "device.md").write_text(table)
+            (arguments.out / "device.json").write_text(as_json(found, machine))
+            print(table, flush=True)
+
+
+def device_name(device: str) -> str:
+    """Return what the maker calls a GPU; of other devices, their kind."""
+    return torch.cuda.get_device_name(device) if device.startswith("cuda") else device
 
 
 def billion_cases(arguments: argparse.Namespace) -> Iterator[Case]:

@@ -1,4 +1,4 @@
-"""How do time and memory grow with texts, tokens, layers, units and k? Curves, for docs/cost.md.
+"""How does time grow with texts, tokens, layers, models, units and k? Curves, for docs/cost.md.
 
     python -m benchmarks.growth [--rounds 3] [--out docs]
 

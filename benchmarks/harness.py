@@ -133,7 +133,8 @@ def spread(values: Sequence[float], text: Callable[[float], str]) -> str:
 def seconds_text(seconds: float) -> str:
     """Return seconds in the unit that suits them."""
     units = ((3600, "h"), (60, "min"), (1, "s"), (1e-3, "ms"), (1e-6, "µs"))
-    size, unit = next(((size, unit) for size, unit in units if seconds >= size), units[-1])
+    rounded = float(f"{seconds:.3g}")
+    size, unit = next(((size, unit) for size, unit in units if rounded >= size), units[-1])
     return f"{seconds / size:,.3g} {unit}"
 
 
@@ -204,7 +205,7 @@ def in_own_process(code: str, *arguments: str, **environment: str) -> dict[str, 
 
 
 def peak_and_held() -> tuple[int, int]:
-    """Return the bytes that this process held at most, and holds now."""
+    """Return the bytes that this process held at most, and holds now, as Linux tells."""
     found = {}
     # not ru_maxrss, which a child process takes over from its parent
     for line in Path("/proc/self/status").read_text().splitlines():

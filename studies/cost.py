@@ -4,16 +4,20 @@
 
 Three plans: the paper's whole study (24 models, eight text sets, tuned models also as chat) on one H100
 and on eight, and 1,000 models on 100,000 texts on a cluster. Reading is arithmetic (two operations a
-weight and token) at a share of a GPU's rate that is assumed; comparing is scaled from the largest sizes
-that `benchmarks.growth` measured on two CPU cores, in step with the work. Prints Markdown tables.
+weight and token) at a share of a GPU's rate that is assumed; finding neighbors and comparing are scaled
+from the largest sizes that `benchmarks.growth` measured on two CPU cores, in step with the work. A
+reading's neighbors are found in its own task, so that a GPU waits for them. Prints Markdown tables.
 """
 
 import argparse
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 BILLIONS = {
     "gemma-2b": 2.5,
@@ -58,11 +62,15 @@ TOKENS = {
 CHAT_TOKENS = 40
 """What a chat template adds, about."""
 N_TEXTS, N_PROMPTS = 2048, 541
-N_CAPTURES, N_KS = 2, 4
+N_CAPTURES, KS = 2, (1, 10, 50, 100)
 H100_BF16 = 800e12
 """Operations per second of large bfloat16 matrix products, as measured by others on such cards."""
-DISK_RATE = 2e9
-"""Bytes per second that weights are read with, assumed."""
+DISK_RATE, BUS_RATE = 2e9, 25e9
+"""Bytes per second that weights are read with, and moved from memory to the card; assumed."""
+CARD_BYTES = 80e9
+BATCH_TOKENS = 16_384
+CORES = 16
+"""Beside each GPU, assumed; and that neighbors take an eighth of what they take on two."""
 NEIGHBOR_BYTES = 800
 """Bytes a text and layer: 100 neighbors, an id and a similarity each."""
 
@@ -96,10 +104,14 @@ class Rates:
         largest, seconds = self._largest("neighbors of a layer", "units")
         return seconds * (n_texts / 2048) * units / largest
 
-    def pair_seconds(self, n_layers: float, n_texts: float) -> float:
-        """Return the seconds of all pairs of layers on two cores, k = 10."""
+    def pair_seconds(self, n_layers: float, n_texts: float, k: int = 10) -> float:
+        """Return the seconds of all pairs of layers on two cores."""
         largest, seconds = self._largest("all pairs", "layers")
-        return seconds * (n_layers / largest) ** 2 * n_texts / 2048
+        at_ten = seconds * (n_layers / largest) ** 2 * n_texts / 2048
+        curve = self.curves["all pairs", "k"]
+        known, times = (list(map(math.log, curve[name])) for name in ("sizes", "seconds"))
+        here, ten = (math.exp(float(np.interp(math.log(one), known, times))) for one in (k, 10))
+        return at_ten * here / ten
 
     def _largest(self, stage: str, grows: str) -> tuple[float, float]:
         """Return the largest size that was measured, and its seconds; fixed costs weigh least there."""
@@ -128,7 +140,7 @@ def paper_study(rates: Rates) -> str:
     texts = {name: N_PROMPTS if name == "ifeval" else N_TEXTS for name in TOKENS}
     plain = sum(texts[name] * tokens for name, tokens in TOKENS.items())
     chat = plain + CHAT_TOKENS * sum(texts.values())
-    operations = passes = 0.0
+    operations = passes = moving = 0.0
     stored = neighbors = 0.0
     n_layers = 0
     for name, model in PAPER_MODELS.items():
@@ -136,6 +148,8 @@ def paper_study(rates: Rates) -> str:
         ways = 2 if model.is_instruction_tuned else 1
         operations += 2e9 * ACTIVE_BILLIONS.get(name, BILLIONS[name]) * tokens
         passes += 2e9 * BILLIONS[name]
+        if 2e9 * BILLIONS[name] > CARD_BYTES:
+            moving += 2e9 * BILLIONS[name] / BUS_RATE * tokens / BATCH_TOKENS
         n_layers += ways * model.n_layers
         stored += N_CAPTURES * ways * model.n_layers * sum(texts.values()) * NEIGHBOR_BYTES
         searched = ways * (model.n_layers + 1)  # the captures differ in the last layer only
@@ -144,15 +158,17 @@ def paper_study(rates: Rates) -> str:
         )
     reading = operations / (rates.share * H100_BF16)
     largest = max(BILLIONS.values()) * 2e9
-    pairs = N_KS * N_CAPTURES * len(texts) * rates.pair_seconds(n_layers, N_TEXTS)
+    pairs = N_CAPTURES * len(texts) * sum(rates.pair_seconds(n_layers, N_TEXTS, k) for k in KS)
     loading = passes / DISK_RATE
-    one = reading + loading
+    waiting = neighbors * 2 / CORES
+    shared = reading + loading + waiting
+    one = shared + moving
     lines = [
         ("what", "how much", "how known"),
         (
             "tokens a model (tuned: also as chat)",
             f"{plain:,} ({plain + chat:,})",
-            "measured (offline sets)",
+            "measured (offline sets); a chat template's 40 assumed",
         ),
         ("arithmetic", f"{operations:.2g} operations", "computed"),
         (
@@ -166,18 +182,32 @@ def paper_study(rates: Rates) -> str:
             f"computed, at {rates.share:.0%} of 800 TFLOP/s (assumed)",
         ),
         ("loading weights at 2 GB/s", hours(loading), "computed"),
-        ("neighbors, two CPU cores", hours(neighbors), "scaled from measured curves"),
-        ("all pairs at four k, two captures", hours(pairs), "scaled from measured curves"),
-        ("neighbors stored", f"{stored / 1e9:,.0f} GB", "computed"),
         (
-            "one H100 (the models above 80 GB in parts, from memory)",
-            f"{hours(one)}; {rates.dollars * one / 3600:,.0f} $",
-            "computed",
+            "moving the five models above 80 GB to one card, for every batch",
+            hours(moving),
+            "computed, at 25 GB/s (assumed)",
         ),
         (
-            "eight H100",
-            f"{hours(one / 8)} if evenly shared; {rates.dollars * one / 3600:,.0f} $",
-            "computed",
+            "neighbors, two CPU cores",
+            hours(neighbors),
+            "scaled from measured curves",
+        ),
+        (
+            f"the GPU waits for neighbors, {CORES} cores",
+            hours(waiting),
+            "computed (assumed: shared evenly)",
+        ),
+        ("all pairs at four k, two captures, two cores", hours(pairs), "scaled from measured curves"),
+        ("neighbors stored", f"{stored / 1e9:,.0f} GB", "computed"),
+        (
+            "one H100",
+            f"{hours(one)}; {rates.dollars * one / 3600:,.0f} $",
+            f"computed, at {rates.dollars:g} $ a GPU hour (assumed)",
+        ),
+        (
+            "eight H100, nothing moved",
+            f"{hours(shared / 8)} if evenly shared; {rates.dollars * shared / 3600:,.0f} $",
+            f"computed, at {rates.dollars:g} $ a GPU hour (assumed)",
         ),
     ]
     return table(lines)
@@ -192,6 +222,7 @@ def large_study(rates: Rates) -> str:
     activations = 4.0 * n_layers * n_texts * units
     stored = float(layers) * n_texts * NEIGHBOR_BYTES
     neighbors = layers * rates.neighbor_seconds(n_texts, units)
+    waiting = neighbors * 2 / CORES
     pairs = rates.pair_seconds(layers, n_texts)
     lines = [
         ("what", "how much", "how known"),
@@ -200,7 +231,7 @@ def large_study(rates: Rates) -> str:
         (
             "reading",
             f"{reading / 3600:,.0f} H100 hours; {rates.dollars * reading / 3600:,.0f} $",
-            f"computed, at {rates.share:.0%} of 800 TFLOP/s (assumed)",
+            f"computed, at {rates.share:.0%} of 800 TFLOP/s and {rates.dollars:g} $ an hour (assumed)",
         ),
         ("activations of one model, float32", f"{activations / 1e9:,.0f} GB", "computed"),
         ("weights moved", f"{2 * billions * n_models / 1e3:,.0f} TB", "computed"),
@@ -209,6 +240,11 @@ def large_study(rates: Rates) -> str:
             "neighbors of all layers",
             f"{neighbors / 1800:,.0f} core hours",
             "scaled from measured curves",
+        ),
+        (
+            f"GPUs wait for neighbors, {CORES} cores beside each",
+            f"{waiting / 3600:,.0f} H100 hours; {rates.dollars * waiting / 3600:,.0f} $",
+            "computed (assumed: shared evenly)",
         ),
         ("neighbors stored", f"{stored / 1e12:,.1f} TB", "computed"),
         ("all pairs of layers at k = 10, two cores", hours(pairs), "scaled from measured curves"),

@@ -32,8 +32,9 @@ from isodepth.store.sums import file_digest, sha256_of
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-CONVERSION_VERSION = 1
-"""Raise it when the same GGUF file would be converted to other values."""
+CONVERSION_VERSION = 2
+"""Raise it when the same GGUF file would be converted to other files. What was read with a conversion
+is known by the sum of the GGUF file, and stays."""
 RECORD = "isodepth-conversion.json"
 
 

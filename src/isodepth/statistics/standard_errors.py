@@ -147,7 +147,7 @@ def _variances(roles: TileRoles, *, is_lent: bool) -> Float64[np.ndarray, "layer
     n_texts, *shape = roles.own.shape
     sums = np.zeros((4, *shape))
     add_power_sums(roles.own, roles.lent, roles.lent_back, sums)
-    # whole numbers, of which the difference of two is exact
-    own, lent = ((n_texts * sums[at + 1] - sums[at] ** 2) / n_texts**2 for at in (0, 2))
+    # whole numbers, of which the difference of two is exact below 2**53, and may round below 0 above
+    own, lent = (np.maximum(n_texts * sums[at + 1] - sums[at] ** 2, 0) / n_texts**2 for at in (0, 2))
     variances: np.ndarray = own + lent / roles.unit**2 if is_lent else own
     return variances

@@ -3,7 +3,9 @@
 Hashing a model of many gigabytes, or all neighbors of a large study, takes longer than everything else
 in a rerun. So a file's sum is remembered with its size, times and inode, and computed again when any of
 them changes. What is about to be used in a computation is hashed in full; the memory is for what only
-has to be there, and for weights.
+has to be there, and for weights. A program that goes on writing to a file by a memory map may leave its
+times as they are; nothing here writes so, and a file system that tells times by the second or from
+another machine's memory is slower to tell.
 """
 
 import contextlib
