@@ -3,8 +3,10 @@
 import gc
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,6 +30,31 @@ pytest_plugins = ["fixtures_models"]
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, Any, Any]:
+    """Keep what is imported here out of later collections of garbage, of which each took 0.7 s.
+
+    Libraries ask for them: statsmodels at each of Holm's corrections.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        _freeze()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _what_was_there_is_kept() -> None:
+    """Keep what modules before left as well, such as models that are made once."""
+    _freeze()
+
+
+def _freeze() -> None:
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(20250410)
@@ -38,6 +65,17 @@ def no_collections() -> Iterator[None]:
     """Holm's correction by statsmodels collects garbage at each call: 0.3 s in a process of tests."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(gc, "collect", lambda *_: 0)
+        yield
+
+
+@pytest.fixture(scope="module")
+def few_relabellings() -> Iterator[None]:
+    """Two models are compared with the fewest relabellings; as many as by default take a second."""
+    from isodepth.assessment import AssessmentOptions, assess_pair
+
+    few = AssessmentOptions(n_permutations=19, n_resamples=100)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("isodepth.pipeline.two_models.assess_pair", partial(assess_pair, options=few))
         yield
 
 

@@ -13,6 +13,9 @@ import pytest
 # module of tests imports such code (dcor), torch gets as many.
 for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(name, "1")
+# Tests that set several threads wait for them asleep: on busy cores, most of their time went into waiting
+# awake for a thread that had no core.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def saved(folder: Path, make: str, *, seed: int) -> Path:

@@ -13,6 +13,8 @@ from isodepth import __version__
 from isodepth.cli import cli
 from isodepth.comparison import OUTPUTS
 
+pytestmark = pytest.mark.usefixtures("few_relabellings")
+
 Run = Callable[..., tuple[int, str, str]]
 
 

@@ -19,6 +19,8 @@ from isodepth.sources import import_file
 from isodepth.texts import texts_digest
 from tiny_models import TinySet
 
+pytestmark = pytest.mark.usefixtures("few_relabellings")
+
 Run = Callable[..., tuple[int, str, str]]
 Compared = Callable[..., tuple[str, dict[str, Any], np.ndarray]]
 

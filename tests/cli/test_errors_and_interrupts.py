@@ -14,6 +14,8 @@ import pytest
 import tiny_models
 from isodepth import Store
 
+pytestmark = pytest.mark.usefixtures("few_relabellings")
+
 Run = Callable[..., tuple[int, str, str]]
 
 
@@ -158,9 +160,17 @@ def test_interrupting_a_real_process_keeps_what_was_read_and_the_rerun_goes_on(
     texts.write_text("\n".join(tiny_models.texts_of([197 + number % 53 for number in range(97)])))
     arguments = ["compare", str(slow), str(llama_folder), "--texts", str(texts)]
     arguments += ["-k", "7", "--out", str(tmp_path / "out")]
-    command = [sys.executable, "-c", "from isodepth.cli import main; main()", *arguments]
+    # where the tests run in the background of a shell, interrupts are ignored, and programs inherit that
+    script = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from isodepth.cli import main; main()"
+    )
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ)
+        [sys.executable, "-c", script, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=dict(os.environ),
     )
     store = Store(tmp_path / "store")
     deadline = time.monotonic() + 100

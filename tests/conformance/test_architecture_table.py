@@ -1,10 +1,28 @@
-"""The page of architectures says what the models give now."""
+"""What isodepth measures of each architecture is what is expected, and the page says what it is now.
+
+One file, so that one process of tests measures it, once.
+"""
 
 import re
 
+import pytest
+
 from conformance.architecture_table import COLUMNS, COMMAND, PAGE, page
-from conformance.expectations import NARROWER, NO_FINAL_NORM, NO_PART, REFUSED, SHIFTED
+from conformance.expectations import (
+    DECODERS,
+    NARROWER,
+    NO_FINAL_NORM,
+    NO_PART,
+    READ,
+    REFUSED,
+    RESCALED_EVERY,
+    SHIFTED,
+)
+from conformance.readings import measured
 from tiny_architectures import ARCHITECTURES
+
+FLOAT32_LIMIT = 1e-4
+"""As in test_blocks.py."""
 
 
 def rows() -> dict[str, dict[str, str]]:
@@ -46,3 +64,29 @@ def test_the_page_agrees_with_what_is_expected() -> None:
         else:
             assert re.search("norm", row["After the last block"], re.IGNORECASE)
             assert row["Last hidden state"] == "after the final norm"
+
+
+@pytest.mark.parametrize("name", READ)
+def test_the_contract_says_what_the_blocks_do(name: str) -> None:
+    contract, warned = measured(name)
+    assert contract.batching == "padded"
+    assert contract.batched_against_single == contract.padded_against_single < FLOAT32_LIMIT
+    assert contract.skipped_blocks == tuple(block + 1 for block in ARCHITECTURES[name].uncalled)
+    assert contract.is_causal == (name in DECODERS)
+    if name in DECODERS:
+        assert contract.later_token_effect is not None
+        assert contract.later_token_effect < FLOAT32_LIMIT
+    else:
+        assert contract.later_token_effect is None
+    assert (contract.final_norm is None) == (name in NO_FINAL_NORM)
+    assert ("which no norm follows" in contract.last_hidden_state) == (name in NO_FINAL_NORM)
+    if name in RESCALED_EVERY:
+        # a block twice as large as the entry; half as large where the next block receives it
+        assert contract.hooks_against_hidden_states == pytest.approx(1)
+        assert contract.blocks_chained == pytest.approx(0.5)
+        assert [one.split(":")[0] for one in warned] == ["HiddenStatesWarning"] * 2
+        assert "block outputs differ from output_hidden_states" in warned[0]
+        assert "block 3, 5 receives something else than the block before returns" in warned[1]
+    else:
+        assert (contract.hooks_against_hidden_states, contract.blocks_chained) == (0, 0)
+        assert warned == ()

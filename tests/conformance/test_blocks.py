@@ -20,7 +20,6 @@ from conformance.readings import (
     Pass,
     differences,
     layers_by_isodepth,
-    measured,
     random_ids,
     read_alone,
     tiny,
@@ -144,29 +143,3 @@ def test_a_later_token_changes_what_stands_before_it_in_an_encoder(name: str) ->
     longer = passed(name).layers
     alone = read_alone(tiny(name), IDS[:-1]).layers
     assert differences(longer[:, :, :-1], alone)[-1].min() > 100 * FLOAT32_LIMIT
-
-
-@pytest.mark.parametrize("name", READ)
-def test_the_contract_says_the_same(name: str) -> None:
-    contract, warned = measured(name)
-    assert contract.batching == "padded"
-    assert contract.batched_against_single == contract.padded_against_single < FLOAT32_LIMIT
-    assert contract.skipped_blocks == tuple(block + 1 for block in ARCHITECTURES[name].uncalled)
-    assert contract.is_causal == (name in DECODERS)
-    if name in DECODERS:
-        assert contract.later_token_effect is not None
-        assert contract.later_token_effect < FLOAT32_LIMIT
-    else:
-        assert contract.later_token_effect is None
-    assert (contract.final_norm is None) == (name in NO_FINAL_NORM)
-    assert ("which no norm follows" in contract.last_hidden_state) == (name in NO_FINAL_NORM)
-    if name in RESCALED_EVERY:
-        # a block twice as large as the entry; half as large where the next block receives it
-        assert contract.hooks_against_hidden_states == pytest.approx(1)
-        assert contract.blocks_chained == pytest.approx(0.5)
-        assert [one.split(":")[0] for one in warned] == ["HiddenStatesWarning"] * 2
-        assert "block outputs differ from output_hidden_states" in warned[0]
-        assert "block 3, 5 receives something else than the block before returns" in warned[1]
-    else:
-        assert (contract.hooks_against_hidden_states, contract.blocks_chained) == (0, 0)
-        assert warned == ()

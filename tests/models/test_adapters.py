@@ -257,6 +257,7 @@ def test_an_adapter_can_be_put_on_a_quantized_base(tmp_path: Path) -> None:
     assert np.linalg.norm(found - exact) < np.linalg.norm(plain - exact)
 
 
+@pytest.mark.usefixtures("few_relabellings")
 def test_base_against_adapter_can_be_compared_and_differs(
     lora_folder: Path, llama_folder: Path
 ) -> None:

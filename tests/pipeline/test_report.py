@@ -136,6 +136,8 @@ def test_a_comparison_is_a_report_of_one_pair(comparison: Comparison) -> None:
     assert (one["name"], one["left"], one["right"]) == ("red.txt", ["tiny-llama"], ["tiny-gpt2"])
     assert (one["symmetric"], one["blocks"], one["ks"][one["main"]]["k"]) == (False, [[0, 0]], 3)
     (pair,) = one["pairs"]
+    assert comparison.assessment.familywise is not None
+    assert comparison.assessment.familywise.n_permutations == AssessmentOptions().n_permutations
     assert comparison.decision is not None
     assert pair["sentence"] == comparison.decision.sentence
     assert comparison.test is not None

@@ -50,6 +50,8 @@ GERMAN = TextSet.of(tiny_models.texts_of(LENGTHS[::-1], seed=43), name="tiny-ger
 PAIR = ParallelTexts.of(TEXTS, GERMAN)
 K = 7
 
+pytestmark = pytest.mark.usefixtures("few_relabellings")
+
 Loads = list[str]
 
 
