@@ -209,14 +209,19 @@ def test_layers_that_two_captures_share_are_searched_once(
         return layer_neighbors(vectors, k, metric)
 
     normed = ExtractionOptions(capture="final_norm")
-    both = replace(reading, options=(PLAIN, normed))
+    # others are read between and before them, of which nothing is shared
+    mlp, mean = ExtractionOptions(capture="mlp"), ExtractionOptions(capture="block", pooling="mean")
+    both = replace(reading, options=(mlp, PLAIN, mean, normed))
     with monkeypatch.context() as patch:
         patch.setattr("isodepth.neighbors.exact.layer_neighbors", counted)
         assert read(both, store, no_progress, False, shelf=shelf)
-    assert len([shape for shape in searched if shape[0] == 31]) == 3 + 1  # else of probes
+    assert len([shape for shape in searched if shape[0] == 31]) == 3 * 3 + 1  # else of probes
     for options in both.options:
         expected = nearest_neighbors(
-            extract(str(source.location), reading.texts, capture=options.capture), 7
+            extract(
+                str(source.location), reading.texts, capture=options.capture, pooling=options.pooling
+            ),
+            7,
         )
         np.testing.assert_array_equal(ids_of(both, store, options), expected.ids)
     assert (ids_of(both, store)[-1] != ids_of(both, store, normed)[-1]).any()

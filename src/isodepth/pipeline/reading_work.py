@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 SPEEDS = "speeds"
 """The stage of the store that holds how fast models were read."""
+OF_BLOCKS = ("block", "final_norm")
+"""Captures that differ in the last layer only, so that neighbors of the others are found once."""
 LEAST_SHARE = 0.1
 """Less of the texts, as the rest of an interrupted reading, does not replace a record of its speed."""
 
@@ -103,7 +105,7 @@ def _complete(reading: Reading, store: Store, progress: Progress, shelf: ModelSh
     stored = {options: store.read("activations", key) for options, key in keys.items()}
     unread = [options for options, artifact in stored.items() if artifact is None]
     arrays, refusal = _read_activations(reading, unread, store, progress, shelf)
-    before: tuple[np.ndarray, Neighbors] | None = None
+    alike: dict[str | int, tuple[np.ndarray, Neighbors]] = {}
     for options, artifact in stored.items():
         array = arrays.get(options)
         if artifact is not None:
@@ -113,8 +115,10 @@ def _complete(reading: Reading, store: Store, progress: Progress, shelf: ModelSh
         else:
             continue  # it cannot be read
         if reading.stored_neighbors(store, options, least=reading.complete_k) is None:
+            before = alike.get(options.pooling) if options.capture in OF_BLOCKS else None
             found = _store_neighbors(reading, options, values, provenance, before, store, progress)
-            before = values, found  # a memory map, which outlives its file
+            if options.capture in OF_BLOCKS:
+                alike[options.pooling] = values, found  # a memory map, which outlives its file
         if array is not None and reading.keep_activations:
             store.adopt("activations", keys[options], array)
         elif array is not None:
