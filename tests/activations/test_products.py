@@ -95,6 +95,47 @@ def test_what_is_no_float32_matrix_is_left_to_torch(onednn) -> None:
 
 
 @needs_onednn
+@pytest.mark.parametrize("order", ["rows", "columns", "part"])
+def test_sums_with_products_are_linear_layers_too(onednn, order: str) -> None:
+    inputs, weight, bias = numbers(7, 5), numbers(5, 11), numbers(11)
+    if order == "columns":
+        weight = weight.T.contiguous().T
+    if order == "part":
+        weight = numbers(10, 22)[::2, :11]
+    with torch.inference_mode(), float32_products():
+        found = torch.addmm(bias, inputs, weight)
+    assert onednn == [(7, 5)]
+    expected = bias.double() + inputs.double() @ weight.double()
+    torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-6)
+
+
+@needs_onednn
+def test_other_sums_with_products_are_left_to_torch(onednn) -> None:
+    class Packed(torch.nn.Parameter):
+        pass
+
+    inputs, weight, bias = numbers(7, 5), numbers(5, 11), numbers(11)
+    left = [
+        ((numbers(7, 11), inputs, weight), {}),
+        ((numbers(1), inputs, weight), {}),
+        ((bias.expand(7, 11), inputs, weight), {}),
+        ((bias.double(), inputs.double(), weight.double()), {}),
+        ((bias, inputs, weight), {"beta": 2}),
+        ((bias, inputs, weight), {"alpha": 0.5}),
+        ((bias, inputs), {"mat2": weight}),
+        ((bias.expand(7, 11), inputs.to_sparse(), weight), {}),
+        ((bias, inputs, Packed(weight)), {}),
+    ]
+    with torch.inference_mode(), float32_products():
+        found = [torch.addmm(*given, **named) for given, named in left]
+    assert onednn == []
+    for one, (given, named) in zip(found, left, strict=True):
+        assert torch.equal(one, torch.addmm(*given, **named))
+    with pytest.raises(RuntimeError, match="matrix"), torch.inference_mode(), float32_products():
+        torch.addmm(bias, inputs[None], weight)
+
+
+@needs_onednn
 def test_small_layers_are_left_to_torch(onednn, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(products, "LEAST_PRODUCTS", 7 * 5 * 11)
     with torch.inference_mode(), float32_products():

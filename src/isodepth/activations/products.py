@@ -6,9 +6,10 @@ torch too. On such processors `float32_products` has linear layers computed by o
 as they lie, so that nothing is copied. Reading takes 1.8 times less time. Values change by rounding
 only, as they do between processors. Elsewhere it does nothing.
 
-It acts in the thread that entered it, on whatever calls `torch.nn.functional.linear` there (GPT-2 and
-mixtures of experts multiply otherwise, and gain nothing); the model is not touched. Which way is taken
-depends on the processor alone, not on a trial: an interrupted run that goes on must round as before.
+It acts in the thread that entered it, on whatever calls `torch.nn.functional.linear` there, or
+`torch.addmm`, as GPT-2 does (some mixtures of experts multiply otherwise, and gain nothing); the model
+is not touched. Which way is taken depends on the processor alone, not on a trial: an interrupted run
+that goes on must round as before.
 """
 
 import contextlib
@@ -49,7 +50,7 @@ def product_library() -> str:
 def linear_layers_by(provenance: Mapping[str, Any]) -> str:
     """Return what computes a model's linear layers: "oneDNN", or "torch" for whatever that takes.
 
-    Layers that are written otherwise (GPT-2's) are torch's in any case.
+    Layers that are written otherwise (some mixtures of experts) are torch's in any case.
     """
     is_float32 = provenance.get("dtype") == "float32" and provenance.get("quantization") is None
     return product_library() if is_float32 and provenance.get("device") == "cpu" else "torch"
@@ -83,6 +84,8 @@ class _OneDnnLinear(TorchFunctionMode):
         del types
         if function is torch.nn.functional.linear:
             return _linear(*arguments, **(named or {}))
+        if function is torch.addmm and len(arguments) == 3 and not named:
+            return _addmm(*arguments)
         return function(*arguments, **(named or {}))
 
 
@@ -91,13 +94,26 @@ def _linear(
     weight: torch.Tensor,
     bias: torch.Tensor | None = None,
 ) -> torch.Tensor:
+    if _suits(input, weight, bias):
+        return onednn_linear(input, weight, bias)
+    return torch.nn.functional.linear(input, weight, bias)
+
+
+def _addmm(bias: torch.Tensor, input: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Return ``bias + input @ weight``: a linear layer whose weight is kept the other way around."""
+    is_plain = input.ndim == weight.ndim == 2 and _is_plain(weight)  # what is turned around always is
+    if is_plain and _suits(input, weight.T, bias):
+        return onednn_linear(input, weight.T, bias)
+    return torch.addmm(bias, input, weight)
+
+
+def _suits(input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> bool:
+    """Return whether a linear layer is one that oneDNN computes rightly, and sooner."""
     given = (input, weight) if bias is None else (input, weight, bias)
     is_large = input.ndim > 1 and weight.ndim == 2 and input.numel() * len(weight) >= LEAST_PRODUCTS
     # it reads a bias as if it lay in one piece
     is_usual = bias is None or (bias.shape == weight.shape[:1] and bias.is_contiguous())
-    if is_large and is_usual and all(_is_plain(one) for one in given):
-        return onednn_linear(input, weight, bias)
-    return torch.nn.functional.linear(input, weight, bias)
+    return is_large and is_usual and all(_is_plain(one) for one in given)
 
 
 def _is_plain(values: torch.Tensor) -> bool:

@@ -10,7 +10,7 @@ from isodepth.axes import ActivationValues
 from isodepth.errors import ActivationsError, ParameterError, listed, whole_number
 from isodepth.notebook import card
 
-EXTRACTION_VERSION = 4
+EXTRACTION_VERSION = 5
 """Raise it when the same model, texts and options would give other values."""
 
 CAPTURES = {
