@@ -110,6 +110,39 @@ def test_sums_with_products_are_linear_layers_too(onednn, order: str) -> None:
 
 
 @needs_onednn
+@pytest.mark.parametrize("shape", SHAPES)
+def test_products_with_a_matrix_are_linear_layers_too(onednn, shape) -> None:
+    inputs, weight = numbers(*shape), numbers(11, 5)
+    with torch.inference_mode(), float32_products():
+        found = [inputs @ weight.T, torch.matmul(inputs, weight.T), inputs.matmul(weight.T)]
+    assert onednn == [shape] * 3
+    for one in found:
+        torch.testing.assert_close(
+            one.double(), inputs.double() @ weight.double().T, rtol=1e-5, atol=1e-6
+        )
+
+
+@needs_onednn
+def test_other_products_are_left_to_torch(onednn) -> None:
+    left = [
+        (numbers(2, 7, 5), numbers(2, 5, 11)),
+        (numbers(7, 5), numbers(2, 5, 11)),
+        (numbers(7, 5), numbers(5)),
+        (numbers(5), numbers(5, 11)),
+        (numbers(7, 5).double(), numbers(5, 11).double()),
+        (numbers(7, 5).to_sparse(), numbers(5, 11)),
+    ]
+    with torch.inference_mode(), float32_products():
+        found = [one @ other for one, other in left]
+        written = torch.empty(7, 11)
+        torch.matmul(numbers(7, 5), numbers(5, 11), out=written)
+    assert onednn == []
+    for product, (one, other) in zip(found, left, strict=True):
+        assert torch.equal(product, one @ other)
+    assert torch.equal(written, numbers(7, 5) @ numbers(5, 11))
+
+
+@needs_onednn
 def test_other_sums_with_products_are_left_to_torch(onednn) -> None:
     class Packed(torch.nn.Parameter):
         pass

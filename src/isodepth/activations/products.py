@@ -6,10 +6,10 @@ torch too. On such processors `float32_products` has linear layers computed by o
 as they lie, so that nothing is copied. Reading takes 1.8 times less time. Values change by rounding
 only, as they do between processors. Elsewhere it does nothing.
 
-It acts in the thread that entered it, on whatever calls `torch.nn.functional.linear` there, or
-`torch.addmm`, as GPT-2 does (some mixtures of experts multiply otherwise, and gain nothing); the model
-is not touched. Which way is taken depends on the processor alone, not on a trial: an interrupted run
-that goes on must round as before.
+It acts in the thread that entered it, on whatever calls `torch.nn.functional.linear` there,
+`torch.addmm` (GPT-2) or `torch.matmul` with a matrix (Falcon); experts of a mixture multiply otherwise,
+and gain nothing. The model is not touched. Which way is taken depends on the processor alone, not on a
+trial: an interrupted run that goes on must round as before.
 """
 
 import contextlib
@@ -22,6 +22,7 @@ from typing import Any, no_type_check
 import torch
 from torch.overrides import TorchFunctionMode
 
+MATMULS = (torch.matmul, torch.Tensor.matmul, torch.Tensor.__matmul__)
 LEAST_PRODUCTS = 1 << 22
 """Below, a layer takes less than a tenth of a millisecond anywhere, and oneDNN some milliseconds at its
 first time, in which it makes a program for the shape."""
@@ -50,7 +51,7 @@ def product_library() -> str:
 def linear_layers_by(provenance: Mapping[str, Any]) -> str:
     """Return what computes a model's linear layers: "oneDNN", or "torch" for whatever that takes.
 
-    Layers that are written otherwise (some mixtures of experts) are torch's in any case.
+    Layers that are written otherwise (experts of a mixture) are torch's in any case.
     """
     is_float32 = provenance.get("dtype") == "float32" and provenance.get("quantization") is None
     return product_library() if is_float32 and provenance.get("device") == "cpu" else "torch"
@@ -86,6 +87,8 @@ class _OneDnnLinear(TorchFunctionMode):
             return _linear(*arguments, **(named or {}))
         if function is torch.addmm and len(arguments) == 3 and not named:
             return _addmm(*arguments)
+        if function in MATMULS and not named:
+            return _matmul(*arguments)
         return function(*arguments, **(named or {}))
 
 
@@ -101,10 +104,17 @@ def _linear(
 
 def _addmm(bias: torch.Tensor, input: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     """Return ``bias + input @ weight``: a linear layer whose weight is kept the other way around."""
-    is_plain = input.ndim == weight.ndim == 2 and _is_plain(weight)  # what is turned around always is
-    if is_plain and _suits(input, weight.T, bias):
+    # what is turned around is plain whatever it was
+    if input.ndim == weight.ndim == 2 and _is_plain(weight) and _suits(input, weight.T, bias):
         return onednn_linear(input, weight.T, bias)
     return torch.addmm(bias, input, weight)
+
+
+def _matmul(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """Return ``left @ right``: a linear layer where `right` is a matrix."""
+    if right.ndim == 2 and _is_plain(right) and _suits(left, right.T, None):
+        return onednn_linear(left, right.T, None)
+    return torch.matmul(left, right)
 
 
 def _suits(input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> bool:
