@@ -52,7 +52,7 @@ lint: $(VENV)/.installed-test
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test-real: $(VENV)/.installed-test  ## tests on the offline models, and slow ones (about 16 minutes)
+test-real: $(VENV)/.installed-test  ## tests on the offline models, and slow ones (about 10 minutes)
 	$(BIN)/python -m pytest -m "real or slow"
 
 $(VENV)/.installed-bench: $(VENV)/.installed-test
