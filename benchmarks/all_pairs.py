@@ -56,9 +56,10 @@ print(json.dumps({"seconds": seconds, "held": held, "peak": peak_and_held()[0]})
 def cases(rounds: int) -> Iterator[Case]:
     """Yield the cases of this group."""
     rng = np.random.default_rng(2048)
-    yield from whole_study("related", related_ids(2048, K, rng), rounds)
+    related = related_ids(2048, K, rng)
+    yield from whole_study("related", related, rounds)
+    yield found_anew(related, rounds)
     yield from whole_study("unrelated", unrelated_ids(2048, K, rng), rounds)
-    yield found_anew(related_ids(2048, K, rng), rounds)
     yield from many_texts(related_ids(100_000, K, rng, FEWER_LAYERS), rounds)
 
 

@@ -142,13 +142,14 @@ def paper_study(rates: Rates) -> str:
     chat = plain + CHAT_TOKENS * sum(texts.values())
     operations = passes = moving = 0.0
     stored = neighbors = 0.0
-    n_layers = 0
+    n_layers = n_larger = 0
     for name, model in PAPER_MODELS.items():
         tokens = plain + (chat if model.is_instruction_tuned else 0)
         ways = 2 if model.is_instruction_tuned else 1
         operations += 2e9 * ACTIVE_BILLIONS.get(name, BILLIONS[name]) * tokens
         passes += 2e9 * BILLIONS[name]
         if 2e9 * BILLIONS[name] > CARD_BYTES:
+            n_larger += 1
             moving += 2e9 * BILLIONS[name] / BUS_RATE * tokens / BATCH_TOKENS
         n_layers += ways * model.n_layers
         stored += N_CAPTURES * ways * model.n_layers * sum(texts.values()) * NEIGHBOR_BYTES
@@ -168,7 +169,7 @@ def paper_study(rates: Rates) -> str:
         (
             "tokens a model (tuned: also as chat)",
             f"{plain:,} ({plain + chat:,})",
-            "measured (offline sets); a chat template's 40 assumed",
+            f"measured (offline sets); a chat template's {CHAT_TOKENS} assumed",
         ),
         ("arithmetic", f"{operations:.2g} operations", "computed"),
         (
@@ -183,15 +184,11 @@ def paper_study(rates: Rates) -> str:
         ),
         ("loading weights at 2 GB/s", hours(loading), "computed"),
         (
-            "moving the five models above 80 GB to one card, for every batch",
+            f"moving the {n_larger} models above {CARD_BYTES / 1e9:.0f} GB to a card, for every batch",
             hours(moving),
-            "computed, at 25 GB/s (assumed)",
+            f"computed, at {BUS_RATE / 1e9:.0f} GB/s (assumed)",
         ),
-        (
-            "neighbors, two CPU cores",
-            hours(neighbors),
-            "scaled from measured curves",
-        ),
+        ("neighbors, two CPU cores", hours(neighbors), "scaled from measured curves"),
         (
             f"the GPU waits for neighbors, {CORES} cores",
             hours(waiting),

@@ -22,6 +22,7 @@ from jaxtyping import Int32, Int64
 
 from isodepth.affinity.kernels import MOST, WORD_BYTES, add_shared
 from isodepth.cores import usable_cores
+from isodepth.neighbors.selection import cuts
 
 MOST_THREADS = 8
 PART_BYTES = 1 << 20
@@ -102,7 +103,7 @@ class _Sides:
         n_lists = sum(_n_layers(arrays) for arrays in (self.left, self.right or ()))
         fill = max(1, MOST // k)
         n_at_once = fill * max(1, PART_BYTES // (n_lists * k * 4 * fill))
-        texts, positions = _cuts(n_texts, n_at_once), _cuts(k, MOST)
+        texts, positions = cuts(0, n_texts, n_at_once), cuts(0, k, MOST)
         return [_Part(*cut) for cut in itertools.product(texts, positions)]
 
     def gathered(self, part: _Part) -> tuple[np.ndarray, np.ndarray]:
@@ -146,10 +147,6 @@ class _Space:
 
 def _n_layers(arrays: Iterable[np.ndarray]) -> int:
     return sum(len(ids) for ids in arrays)
-
-
-def _cuts(length: int, step: int) -> list[slice]:
-    return [slice(start, min(start + step, length)) for start in range(0, length, step)]
 
 
 def _gathered(arrays: Sequence[np.ndarray], texts: slice, positions: slice) -> np.ndarray:

@@ -111,16 +111,15 @@ def nearest_neighbors(
         if before is not None and _is_layer_of(before[0], layer, vectors):
             ids[layer] = before[1].ids[layer, :, :k]
             similarities[layer] = before[1].similarities[layer, :, :k]
-            progress(label, layer + 1, n_layers, "layers")
-            continue
-        try:
-            ids[layer], similarities[layer] = layer_neighbors(
-                steps(vectors) if steps else vectors, k, metric
-            )
-        except (ActivationsError, ParameterError) as error:
-            raise type(error)(
-                f"{model}, layer {layer + 1}: {error.message}", hint=error.hint
-            ) from error
+        else:
+            try:
+                ids[layer], similarities[layer] = layer_neighbors(
+                    steps(vectors) if steps else vectors, k, metric
+                )
+            except (ActivationsError, ParameterError) as error:
+                raise type(error)(
+                    f"{model}, layer {layer + 1}: {error.message}", hint=error.hint
+                ) from error
         progress(label, layer + 1, n_layers, "layers")
     return Neighbors(
         ids=ids,

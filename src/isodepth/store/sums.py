@@ -3,9 +3,9 @@
 Hashing a model of many gigabytes, or all neighbors of a large study, takes longer than everything else
 in a rerun. So a file's sum is remembered with its size, times and inode, and computed again when any of
 them changes. What is about to be used in a computation is hashed in full; the memory is for what only
-has to be there, and for weights. A program that goes on writing to a file by a memory map may leave its
-times as they are; nothing here writes so, and a file system that tells times by the second or from
-another machine's memory is slower to tell.
+has to be there, and for weights. Two changes would be missed: by a program that goes on writing through
+a memory map, which may leave the times as they are (nothing here writes so); and by one that writes so
+soon after another that the file system tells the same time for both, as some that count in seconds do.
 """
 
 import contextlib
