@@ -79,6 +79,19 @@ class Shown:
         """Wait until all choices are drawn."""
         self.page.wait_for_selector("main:not([aria-busy])", timeout=WAIT_MS)
 
+    def see_all_pairs(self) -> None:
+        """Scroll to the views over all pairs, which are drawn when they are seen, and wait until they are."""
+        self.page.locator("#all").scroll_into_view_if_needed()
+        self.page.wait_for_selector("#all:not([aria-busy])", timeout=WAIT_MS)
+
+    def put_on_screen(self, width: int, height: int, scheme: str) -> None:
+        """Show the page on another screen, and wait until it is drawn for that."""
+        self.page.emulate_media(color_scheme=scheme)
+        self.page.set_viewport_size({"width": width, "height": height})
+        # the page hears of both before it paints the next frame
+        self.page.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
+        self.settle()
+
     def go(self, address: str) -> None:
         """Change the address as a reader does who follows a link to this page."""
         self.page.evaluate(
@@ -107,6 +120,8 @@ class Shown:
         layers: tuple[int, int] | None = None,
         k: int | None = None,
         values: str | None = None,
+        order: str | None = None,
+        search: str | None = None,
     ) -> None:
         """Choose by the page's controls what is not chosen yet, and wait until all is drawn."""
         page = self.page
@@ -119,6 +134,10 @@ class Shown:
             self.slide(k)
         if values not in (None, now["#scale"]):
             page.locator(f"#scale label:has(input[value={values}])").click()
+        if order not in (None, now["#text-order"]):
+            page.select_option("#text-order", order)
+        if search not in (None, now["#search"]):
+            page.fill("#search", search)
         for selector, layer in zip(("#left-layer", "#right-layer"), layers or (), strict=False):
             if str(layer) != now[selector]:
                 page.locator(selector).fill(str(layer))

@@ -82,8 +82,7 @@ def test_colors_begin_at_the_lowest_similarity(below: Shown) -> None:
 
 
 def test_axes_hold_what_lies_below_0(below: Shown) -> None:
-    below.page.locator("#all").scroll_into_view_if_needed()
-    below.page.wait_for_function("() => document.getElementById('square').data")
+    below.see_all_pairs()
     estimates = [pair.profile.estimates for pair in below.made["plain"].pairs]
     lowest = min(one[part].value for one in estimates for part in ("on_mean", "off_mean"))
     assert lowest < 0

@@ -28,7 +28,16 @@ LABELS = list(LAYERS)
 
 @pytest.fixture(autouse=True)
 def _nothing_complains(small: Shown) -> Iterator[None]:
-    small.pick(texts=MARKUP, left=BOLD, right=SHEET, k=K, values="raw", layers=(3, 5))
+    small.pick(
+        texts=MARKUP,
+        left=BOLD,
+        right=SHEET,
+        k=K,
+        values="raw",
+        layers=(3, 5),
+        order="most",
+        search="",
+    )
     yield
     small.page.mouse.move(2, 2)
     assert small.problems == []
@@ -351,11 +360,7 @@ def test_of_a_directed_measure_either_order_of_two_models_has_its_own_numbers(
         np.testing.assert_allclose(np.array(page.plotted()["z"]), values, rtol=1e-6)
         rows = page.page.locator("#table tr.chosen")
         assert [row.locator("td").all_inner_texts()[:2] for row in rows.all()] == [[left, right]]
-        # lines over all pairs are drawn when they are seen and choices rest
-        page.page.locator("#match-depth").scroll_into_view_if_needed()
-        page.page.wait_for_function(
-            "(n) => document.getElementById('match-depth').data?.[1].x.length === n", arg=LAYERS[left]
-        )
+        page.see_all_pairs()
         forth, back = (page.plotted("match-depth", trace) for trace in (1, 2))
         assert page.page.evaluate("document.getElementById('match-depth').data.length") == 3
         assert forth["y"] == pytest.approx((values.argmax(axis=1) + 1) / LAYERS[right])

@@ -59,12 +59,9 @@ def test_a_reader_who_tries_everything_meets_no_request_and_no_complaint(own: Sh
 
 
 def test_nothing_in_names_or_texts_becomes_an_element_or_runs(small: Shown) -> None:
-    small.pick(texts=MARKUP, left=BOLD, right=SHEET)
-    small.page.select_option("#text-order", "number")
-    small.settle()
+    small.pick(texts=MARKUP, left=BOLD, right=SHEET, order="number", search="")
     small.page.locator("#text-list button").first.click()
-    small.page.locator("#all").scroll_into_view_if_needed()
-    small.page.wait_for_selector("#tree .ytick")
+    small.see_all_pairs()
     assert small.page.evaluate("typeof window.pwned") == "undefined"
     for tag in (
         "b",
@@ -93,8 +90,7 @@ def test_nothing_in_names_is_filled_in_or_marked_up_by_plots(small: Shown) -> No
     assert small.page.locator(title.format("y")).text_content() == f"layer of {BOLD}"
     shortened = FORMULA[:33] + "…"
     assert small.page.locator(title.format("x")).text_content() == f"layer of {shortened}"
-    small.page.locator("#tree").scroll_into_view_if_needed()
-    small.page.wait_for_selector("#tree .ytick")
+    small.see_all_pairs()
     ticks = small.page.locator("#tree .ytick").all_text_contents()
     names = {BOLD, shortened, SHEET[:33] + "…"}
     assert {tick.strip() for tick in ticks} == names

@@ -40,20 +40,18 @@ def contrast(one: str, other: str) -> float:
 )
 def test_all_parts_are_readable_and_within_the_screen(small: Shown, width: int, scheme: str) -> None:
     shown, page = small, small.page
-    page.emulate_media(color_scheme=scheme)
-    page.set_viewport_size({"width": width, "height": 900})
-    shown.settle()
+    shown.put_on_screen(width, 900, scheme)
     shown.pick(texts=MARKUP, left=BOLD, right=SHEET, k=K)
-    page.locator("#all").scroll_into_view_if_needed()
-    page.wait_for_selector("#tree .ytick")
     for texts in (MARKUP, PARALLEL):
         shown.pick(texts=texts)
+        shown.see_all_pairs()
         for part in MAIN_PARTS:
             box = page.locator(part).bounding_box()
             assert box is not None, part
             assert box["width"] > 100, part
             assert box["height"] > 20, part
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        # plotly fits what it drew before to another screen after a moment
+        page.wait_for_function("(width) => document.documentElement.scrollWidth <= width", arg=width)
         outside = page.evaluate(
             """(width) => [...document.querySelectorAll("main *")].filter((one) => {
                 const box = one.getBoundingClientRect();
@@ -83,6 +81,20 @@ def test_all_parts_are_readable_and_within_the_screen(small: Shown, width: int, 
     assert shown.problems == []
 
 
+def test_a_tree_that_was_hidden_while_the_screen_changed_fits_it(small: Shown) -> None:
+    small.pick(texts=MARKUP)
+    small.see_all_pairs()
+    small.pick(texts=PARALLEL)
+    small.see_all_pairs()
+    assert small.page.locator("#tree").is_hidden()
+    small.put_on_screen(390, 900, "light")
+    small.pick(texts=MARKUP)
+    small.see_all_pairs()
+    box = small.page.locator("#tree svg.main-svg").first.bounding_box()
+    assert box is not None
+    assert 200 < box["width"] < 390
+
+
 @pytest.fixture(scope="module")
 def paper(opener: Opener, paper_made: Made) -> Iterator[Shown]:
     shown = opener(paper_made)
@@ -93,9 +105,7 @@ def paper(opener: Opener, paper_made: Made) -> Iterator[Shown]:
 @pytest.fixture(autouse=True)
 def _as_it_was(small: Shown) -> Iterator[None]:
     yield
-    small.page.emulate_media(color_scheme="light")
-    small.page.set_viewport_size(WIDE)
-    small.settle()
+    small.put_on_screen(*WIDE.values(), scheme="light")
 
 
 def test_a_report_of_the_paper_s_size_is_soon_ready(paper: Shown) -> None:
@@ -130,7 +140,6 @@ def test_another_pair_of_a_report_of_the_paper_s_size_is_drawn_at_once(paper: Sh
     ]
     assert paper.page.locator("#pair-title").text_content().endswith(deepest[-1])
     assert min(took) < PAIR_SECONDS, f"best of {took} s until it was drawn"
-    paper.page.locator("#all").scroll_into_view_if_needed()
-    paper.page.wait_for_selector("#tree .ytick")
+    paper.see_all_pairs()
     paper.picture("paper-size")
     assert paper.problems == []

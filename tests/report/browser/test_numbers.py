@@ -141,9 +141,8 @@ def test_the_slider_of_k_goes_through_all_numbers_of_neighbors(small: Shown) -> 
 
 
 def test_views_over_all_pairs_draw_the_numbers_of_all_pairs(small: Shown) -> None:
-    small.pick(left=BOLD, right=SHEET)
-    small.page.locator("#contrast").scroll_into_view_if_needed()
-    small.page.wait_for_selector("#profile .xtick")
+    small.pick(texts=MARKUP, left=BOLD, right=SHEET, k=K)
+    small.see_all_pairs()
     drawn = small.page.evaluate(
         "document.getElementById('contrast').data.flatMap(({x, y}) => x.map((one, i) => [one, y[i]]))"
     )
@@ -157,13 +156,6 @@ def test_views_over_all_pairs_draw_the_numbers_of_all_pairs(small: Shown) -> Non
     assert drawn[-1] == pytest.approx([profile["off_mean"].value, profile["on_mean"].value])
     for place in ("#tree-caption", "#zoo caption"):
         assert f"k = {K}" in small.text(place)
-    values = small.made.matrices(MARKUP, K)[BOLD, SHEET].values
-    forth, back = (small.plotted("match-depth", trace) for trace in (1, 2))
-    assert forth["x"] == pytest.approx((np.arange(LAYERS[BOLD]) + 1) / LAYERS[BOLD])
-    assert forth["y"] == pytest.approx((values.argmax(axis=1) + 1) / LAYERS[SHEET])
-    assert back["y"] == pytest.approx((values.argmax(axis=0) + 1) / LAYERS[BOLD])
-    best = small.plotted("match-similarity", 2)["y"]
-    assert best == pytest.approx(values.max(axis=0))
     square = small.made[MARKUP].mean_square
     assert np.array(small.plotted("square")["z"]).mean() == pytest.approx(
         square.values.mean(), rel=1e-3
@@ -171,6 +163,19 @@ def test_views_over_all_pairs_draw_the_numbers_of_all_pairs(small: Shown) -> Non
     tree = small.made[MARKUP].tree
     heights = small.plotted("tree")["x"]
     assert sorted(set(heights) - {None, 0}) == pytest.approx(sorted(tree.linkage[:, 2]))
+
+
+@pytest.mark.parametrize("k", [1, K])
+def test_lines_of_most_similar_layers_are_of_the_chosen_k(small: Shown, k: int) -> None:
+    small.pick(texts=MARKUP, left=BOLD, right=SHEET, k=k)
+    small.see_all_pairs()
+    values = small.made.matrices(MARKUP, k)[BOLD, SHEET].values
+    forth, back = (small.plotted("match-depth", trace) for trace in (1, 2))
+    assert forth["x"] == pytest.approx((np.arange(LAYERS[BOLD]) + 1) / LAYERS[BOLD])
+    assert forth["y"] == pytest.approx((values.argmax(axis=1) + 1) / LAYERS[SHEET])
+    assert back["y"] == pytest.approx((values.argmax(axis=0) + 1) / LAYERS[BOLD])
+    best = small.plotted("match-similarity", 2)["y"]
+    assert best == pytest.approx(values.max(axis=0))
 
 
 def test_the_table_holds_each_pair_s_tests(small: Shown) -> None:

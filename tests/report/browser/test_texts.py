@@ -36,20 +36,9 @@ SOME = pytest.mark.parametrize("cell", [WHICH["turned"], WHICH["parallel"]], ids
 
 @pytest.fixture(autouse=True)
 def _nothing_complains(small: Shown) -> Iterator[None]:
-    small.pick(texts=MARKUP, left=BOLD, right=SHEET, k=K, layers=(3, 5))
-    order(small, "most")
-    if small.chosen()["#search"]:
-        small.page.fill("#search", "")
-    small.settle()
+    small.pick(texts=MARKUP, left=BOLD, right=SHEET, k=K, layers=(3, 5), order="most", search="")
     yield
     assert small.problems == []
-
-
-def order(small: Shown, way: str) -> None:
-    """Choose in which order the texts stand."""
-    if small.chosen()["#text-order"] != way:
-        small.page.select_option("#text-order", way)
-        small.settle()
 
 
 def lists_of(small: Shown, cell: Cell) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -106,7 +95,7 @@ def test_texts_stand_in_the_order_of_their_agreement(small: Shown, cell: Cell) -
         ("least", np.lexsort((numbers, shared))),
         ("number", numbers),
     ):
-        order(small, way)
+        small.pick(order=way)
         found = listed(small)
         assert found == [(i, shared[i], k) for i in expected[:FIRST_SHOWN]]
     small.page.click("#more-texts")
@@ -126,7 +115,7 @@ def test_a_text_s_neighbors_under_either_model_are_those_of_the_python_interface
     rows, columns, shared = lists_of(small, cell)
     texts = texts_of(small, cell[0])
     most, least = (int(i) for i in (np.argmax(shared), np.argmin(shared)))
-    order(small, "number")
+    small.pick(order="number")
     for text in sorted({0, 12, 29, min(most, FIRST_SHOWN - 1), min(least, FIRST_SHOWN - 1)}):
         small.page.locator(f"#text-list button[data-text='{text}']").click()
         small.settle()
@@ -152,16 +141,14 @@ def test_a_text_s_neighbors_under_either_model_are_those_of_the_python_interface
 def test_a_search_finds_texts_by_words_and_by_number(small: Shown) -> None:
     texts = texts_of(small, MARKUP)[0]
     for words in ("topic 3", "<SCRIPT>", "漢字", "%{x}", "мир"):
-        small.page.fill("#search", words)
-        small.settle()
+        small.pick(search=words)
         expected = {i for i, text in enumerate(texts) if words.lower() in text.lower()}
         found = {row[0] for row in listed(small)}
         assert found <= expected
         assert len(found) == min(len(expected), FIRST_SHOWN)
         assert small.text("#text-count").startswith(f"{len(expected)} of {N_TEXTS} texts")
     assert small.text("#neighbors") == "No text fits the search."
-    small.page.fill("#search", "#29")
-    small.settle()
+    small.pick(search="#29")
     assert [row[0] for row in listed(small)] == [28]
     assert small.text("#neighbors h3").startswith("Text 29:")
 
@@ -176,14 +163,12 @@ def test_of_parallel_texts_the_title_says_which_model_read_which(small: Shown) -
 
 def test_a_search_of_parallel_texts_finds_either_side(small: Shown) -> None:
     small.pick(texts=PARALLEL)
-    small.page.fill("#search", "deutsch text 17")
-    small.settle()
+    small.pick(search="deutsch text 17")
     assert [row[0] for row in listed(small)] == [17]
 
 
 def test_a_neighbor_leads_to_its_own_neighbors(small: Shown) -> None:
-    small.page.fill("#search", "topic 4")
-    small.settle()
+    small.pick(search="topic 4")
     third = neighbors(small, "right")[2][0]
     small.page.locator("#neighbors ol[data-side=right] li").nth(2).locator("button").click()
     small.settle()
@@ -209,13 +194,13 @@ def test_arrow_keys_walk_through_the_texts(small: Shown) -> None:
 
 
 def test_harmful_texts_stand_there_letter_by_letter(small: Shown) -> None:
-    order(small, "number")
+    small.pick(order="number")
     quotes = small.page.locator("#text-list .quote").all_text_contents()
     assert quotes[: len(HARMFUL)] == [text[:CUT] for text in HARMFUL]
 
 
 def test_where_a_text_is_cut_the_page_says_so(small: Shown) -> None:
-    order(small, "number")
+    small.pick(order="number")
     told = f"The first 1,000 of {len(LONG):,} characters:"
     for text, is_cut in ((HARMFUL.index(LONG), True), (0, False)):
         small.page.locator(f"#text-list [data-text='{text}']").click()

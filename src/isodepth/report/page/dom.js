@@ -79,7 +79,10 @@ const PLOT_OPTIONS = {displaylogo: false, responsive: true, displayModeBar: fals
 
 /** Draw a plot, or draw it anew. */
 function plot(id, traces, look) {
-  return Plotly.react(byId(id), traces, layout(look), PLOT_OPTIONS);
+  const place = byId(id);
+  // one that was hidden while the screen changed would keep the width it had before
+  if (place._fullLayout && Math.abs(place._fullLayout.width - place.clientWidth) > 1) Plotly.purge(place);
+  return Plotly.react(place, traces, layout(look), PLOT_OPTIONS);
 }
 
 /** Let a click on a plot call a function with the point's customdata; only the latest one counts. */

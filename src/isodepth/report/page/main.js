@@ -23,9 +23,10 @@ const PARTS = [
 
 const seen = {visible: new Set(), waiting: new Map(), timer: 0};
 
-/** Draw a section when it is near the screen and choices rest: some take half a second. */
+/** Draw a section when it is near the screen and choices rest: some take half a second. Until then it is busy. */
 function drawWhenSeen(id, draw) {
   seen.waiting.set(id, draw);
+  byId(id).setAttribute("aria-busy", "true");
   drawSeen(150);
 }
 
@@ -35,7 +36,7 @@ function drawSeen(delay) {
     for (const [id, draw] of [...seen.waiting]) {
       if (!seen.visible.has(id)) continue;
       seen.waiting.delete(id);
-      queue = queue.then(() => draw(current)).catch(fail);
+      queue = queue.then(() => draw(current)).catch(fail).then(() => { if (!seen.waiting.has(id)) byId(id).removeAttribute("aria-busy"); });
     }
   }, delay);
 }

@@ -5,10 +5,10 @@ const MARKS = {"depth-matched": ["circle", "#009e73"], "shared, not depth-matche
 const MANY = 40;
 const NO_VERDICT = ["circle", "#0072b2"];
 
-function drawViews(set) {
+async function drawViews(set) {
   drawMatches(set);
   drawContrast(set);
-  drawSquare(set);
+  await drawSquare(set);
   drawProfile(set);
   drawTree(set);
 }
