@@ -5,8 +5,10 @@ digest: weights and buffers, configuration, adapters, the tokenizer and what it 
 hashed (somebody's hooks, a replaced forward function) is refused unless the user gives the digest.
 """
 
+import contextlib
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -101,7 +103,8 @@ def _object_digest(module: Any, tokenizer: Any, name: str) -> str:
     stated = [type(module).__name__, settings, getattr(module.config, "_attn_implementation", None)]
     stated += [adapter_states(module), _tokenizer_account(tokenizer)]
     whole.update(json.dumps(stated, sort_keys=True, default=str).encode("utf-8", "replace"))
-    tensors = {**module.state_dict(), **dict(module.named_buffers())}  # also what is not saved
+    with _packed_weights_kept(module):
+        tensors = {**module.state_dict(), **dict(module.named_buffers())}  # also what is not saved
     for path, values in sorted(tensors.items()):
         if not isinstance(values, torch.Tensor) or values.is_meta:
             raise ModelError(
@@ -111,6 +114,28 @@ def _object_digest(module: Any, tokenizer: Any, name: str) -> str:
         whole.update(f"{path} {values.dtype} {tuple(values.shape)}\n".encode())
         whole.update(values.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return whole.hexdigest()
+
+
+@contextlib.contextmanager
+def _packed_weights_kept(module: torch.nn.Module) -> Iterator[None]:
+    """Put 4-bit weights back as they were.
+
+    On some CPUs bitsandbytes packs them at the first pass. Its `state_dict` (0.50) unpacks them in
+    place and leaves their scales transposed, with which the next pass would compute.
+    """
+    weights: list[Any] = [getattr(part, "weight", None) for part in module.modules()]
+    packed = [
+        (weight, weight.data, weight.quant_state, dict(vars(weight.quant_state)))
+        for weight in weights
+        if getattr(getattr(weight, "quant_state", None), "packing_format_for_cpu", False)
+    ]
+    try:
+        yield
+    finally:
+        for weight, values, state, said in packed:
+            weight.data, weight.quant_state = values, state
+            vars(state).clear()
+            vars(state).update(said)
 
 
 def _tokenizer_account(tokenizer: Any) -> list[Any]:
