@@ -5,8 +5,8 @@
 Three plans: the paper's whole study (24 models, eight text sets, tuned models also as chat) on one H100
 and on eight, and 1,000 models on 100,000 texts on a cluster. Reading is arithmetic (two operations a
 weight and token) at a share of a GPU's rate that is assumed; finding neighbors and comparing are scaled
-from the largest sizes that `benchmarks.growth` measured on two CPU cores, in step with the work. A
-reading's neighbors are found in its own task, so that a GPU waits for them. Prints Markdown tables.
+from the largest sizes that `benchmarks.growth` measured on two CPU cores, in step with the work. On a
+cluster neighbors are found by tasks without a GPU, beside the reading. Prints Markdown tables.
 """
 
 import argparse
@@ -70,7 +70,10 @@ DISK_RATE, BUS_RATE = 2e9, 25e9
 CARD_BYTES = 80e9
 BATCH_TOKENS = 16_384
 CORES = 16
-"""Beside each GPU, assumed; and that neighbors take an eighth of what they take on two."""
+"""Beside each GPU, assumed; and that neighbors are shared evenly among cores, here and on nodes."""
+GPUS, NODES, NODE_CORES, TASK_CORES, CORE_DOLLARS = 8, 50, 32, 8, 0.05
+"""Of the cluster for the large study, assumed: GPUs, nodes without one, cores of a node and of a task
+that finds neighbors, the price of a core hour."""
 NEIGHBOR_BYTES = 800
 """Bytes a text and layer: 100 neighbors, an id and a similarity each."""
 
@@ -162,7 +165,7 @@ def paper_study(rates: Rates) -> str:
     pairs = N_CAPTURES * len(texts) * sum(rates.pair_seconds(n_layers, N_TEXTS, k) for k in KS)
     loading = passes / DISK_RATE
     waiting = neighbors * 2 / CORES
-    shared = reading + loading + waiting
+    shared = reading + loading
     one = shared + moving
     lines = [
         ("what", "how much", "how known"),
@@ -190,14 +193,14 @@ def paper_study(rates: Rates) -> str:
         ),
         ("neighbors, two CPU cores", hours(neighbors), "scaled from measured curves"),
         (
-            f"the GPU waits for neighbors, {CORES} cores",
+            f"without Ray the GPU waits for neighbors, {CORES} cores",
             hours(waiting),
             "computed (assumed: shared evenly)",
         ),
         ("all pairs at four k, two captures, two cores", hours(pairs), "scaled from measured curves"),
         ("neighbors stored", f"{stored / 1e9:,.0f} GB", "computed"),
         (
-            "one H100",
+            "one H100, neighbors beside the reading (Ray)",
             f"{hours(one)}; {rates.dollars * one / 3600:,.0f} $",
             f"computed, at {rates.dollars:g} $ a GPU hour (assumed)",
         ),
@@ -219,7 +222,10 @@ def large_study(rates: Rates) -> str:
     activations = 4.0 * n_layers * n_texts * units
     stored = float(layers) * n_texts * NEIGHBOR_BYTES
     neighbors = layers * rates.neighbor_seconds(n_texts, units)
-    waiting = neighbors * 2 / CORES
+    finding = neighbors * 2 / (NODES * NODE_CORES)
+    most_at_once = 2 * GPUS + NODES * NODE_CORES // TASK_CORES  # see isodepth.engines.ray
+    in_a_second = n_models / max(reading / GPUS, finding)
+    at_once = GPUS + in_a_second * neighbors * 2 / n_models / TASK_CORES
     pairs = rates.pair_seconds(layers, n_texts)
     lines = [
         ("what", "how much", "how known"),
@@ -230,17 +236,28 @@ def large_study(rates: Rates) -> str:
             f"{reading / 3600:,.0f} H100 hours; {rates.dollars * reading / 3600:,.0f} $",
             f"computed, at {rates.share:.0%} of 800 TFLOP/s and {rates.dollars:g} $ an hour (assumed)",
         ),
+        (f"reading, {GPUS} H100", hours(reading / GPUS), "computed (assumed: shared evenly)"),
         ("activations of one model, float32", f"{activations / 1e9:,.0f} GB", "computed"),
+        (
+            f"activations on disk at once, {GPUS} H100 and {NODES} nodes",
+            f"{at_once * activations / 1e12:,.1f} TB; at most {most_at_once * activations / 1e12:,.1f}",
+            f"computed: of {at_once:.0f} models, at most {most_at_once}; tasks of {TASK_CORES} cores",
+        ),
+        (
+            "activations written, and read again",
+            f"{n_models * activations / 1e12:,.0f} TB",
+            "computed",
+        ),
         ("weights moved", f"{2 * billions * n_models / 1e3:,.0f} TB", "computed"),
         ("neighbors of a layer, two cores", hours(neighbors / layers), "scaled from measured curves"),
         (
             "neighbors of all layers",
-            f"{neighbors / 1800:,.0f} core hours",
-            "scaled from measured curves",
+            f"{neighbors / 1800:,.0f} core hours; {CORE_DOLLARS * neighbors / 1800:,.0f} $",
+            f"scaled from measured curves, at {CORE_DOLLARS:g} $ a core hour (assumed)",
         ),
         (
-            f"GPUs wait for neighbors, {CORES} cores beside each",
-            f"{waiting / 3600:,.0f} H100 hours; {rates.dollars * waiting / 3600:,.0f} $",
+            f"the same, {NODES} nodes of {NODE_CORES} cores",
+            hours(finding),
             "computed (assumed: shared evenly)",
         ),
         ("neighbors stored", f"{stored / 1e12:,.1f} TB", "computed"),

@@ -42,6 +42,12 @@ def warns_and_refuses(progress, wait):
     raise ParameterError("k must be less than 7; got 11", hint="choose k = 5.")
 
 
+def warns(progress, wait):
+    time.sleep(0.3)
+    warnings.warn("layer 3 is read again", DamagedArtifactWarning, stacklevel=1)
+    return True
+
+
 def fails(progress, wait):
     return [][13]
 
@@ -78,8 +84,8 @@ def is_busy_unless_waiting(folder: Path, progress, wait):
     return wait
 
 
-def dies_once(folder: Path, progress, wait):
-    if started(folder, "once") == 0:
+def dies_once(folder: Path, name: str, progress, wait):
+    if started(folder, name) == 0:
         os.kill(os.getpid(), signal.SIGKILL)
     return True
 

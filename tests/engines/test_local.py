@@ -3,6 +3,7 @@
 import gc
 import weakref
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -61,6 +62,46 @@ def test_a_task_that_fails_is_told_with_its_error_and_the_others_go_on(error: Ex
     first, second = run(task("bad", fail), task("good", lambda *_: True))
     assert (first.task.label, first.error) == ("bad", error)
     assert (second.task.label, second.error) == ("good", None)
+
+
+def test_what_follows_a_task_is_part_of_it() -> None:
+    done: list[str] = []
+
+    def work(name: str, *answers: bool | Exception) -> Callable[[Progress, bool], bool]:
+        left = list(answers)
+
+        def ran(progress: Progress, wait: bool) -> bool:
+            done.append(f"{name}, {wait}")
+            answer = left.pop(0)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        return ran
+
+    def in_two(label: str, first: tuple[bool | Exception, ...], second: tuple[bool, ...]) -> Task:
+        then = task(label, work(f"{label}2", *second))
+        return replace(task(label, work(f"{label}1", *first)), then=then)
+
+    error = ModelError("broken")
+    tasks = [
+        in_two("a", (True,), (True,)),
+        in_two("b", (error,), ()),
+        in_two("c", (True, True), (False, True)),
+    ]
+    outcomes = run(*tasks)
+    assert [(one.task, one.error) for one in outcomes] == list(
+        zip(tasks, (None, error, None), strict=True)
+    )
+    assert done == [
+        "a1, False",
+        "a2, False",
+        "b1, False",
+        "c1, False",
+        "c2, False",
+        "c1, True",
+        "c2, True",
+    ]
 
 
 class Held:

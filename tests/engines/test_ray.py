@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -34,8 +35,12 @@ HALF = Resources(cpus=0.5)
 ONE = Resources(cpus=1.0)
 
 
-def task(label, work, *arguments, resources=HALF) -> Task:
-    return Task(label=label, work=partial(work, *arguments), resources=resources)
+TWO = Resources(cpus=2.0)
+MANY = Resources(cpus=17.0)
+
+
+def task(label, work, *arguments, resources=HALF, then=None) -> Task:
+    return Task(label=label, work=partial(work, *arguments), resources=resources, then=then)
 
 
 @pytest.fixture(scope="module")
@@ -73,20 +78,28 @@ class Bag:
     def __init__(self, address: str, folder: Path) -> None:
         self.folder = folder
         meeting = (folder / "left", folder / "right")
-        two = Resources(cpus=2.0)
+
+        def then(name: str):
+            return ray_work.tells_its_environment, folder / name
+
         self.tasks = [
             # first, on nodes without work: Ray may keep one waiting behind small tasks until the other ends
             task("left", ray_work.meets, *meeting, resources=ONE),
             task("right", ray_work.meets, *reversed(meeting), resources=ONE),
             task("refuses", ray_work.warns_and_refuses),
             task("fails", ray_work.fails),
-            task("first", ray_work.takes_a_while, folder / "first", resources=two),
-            task("second", ray_work.tells_its_environment, folder / "second", resources=two),
+            task("first", ray_work.takes_a_while, folder / "first", resources=TWO),
+            task("second", ray_work.tells_its_environment, folder / "second", resources=TWO),
             task("busy", ray_work.is_busy_unless_waiting, folder),
             task("GPUs", ray_work.succeeds, resources=Resources(cpus=1.0, gpus=2.0)),
             task("CPUs", ray_work.succeeds, resources=Resources(cpus=3.0, memory_gb=0.5)),
             task("memory", ray_work.succeeds, resources=Resources(cpus=1.0, memory_gb=512.0)),
             task("reports", ray_work.reports_often, 701, 2.5),
+            task("in two", ray_work.warns, then=task("in two", *then("in two"), resources=TWO)),
+            task(
+                "no room then", *then("early"), then=task("no room then", *then("late"), resources=MANY)
+            ),
+            task("fails first", ray_work.fails, then=task("fails first", *then("after a failure"))),
         ]
         self.reports: list[tuple[str, int, int, str]] = []
         self.logged: list[str] = []
@@ -165,6 +178,47 @@ def test_what_no_node_has_is_refused_at_once_with_what_there_is(bag, label, aske
     assert [outcome.task.label for outcome in bag.outcomes[:3]] == ["GPUs", "CPUs", "memory"]
 
 
+def test_what_follows_a_task_runs_with_resources_of_its_own_and_is_part_of_it(bag):
+    outcome = bag["in two"]
+    assert outcome.error is None
+    (warning,) = outcome.warnings
+    assert str(warning) == "layer 3 is read again"
+    told = json.loads((bag.folder / "in two").read_text())
+    assert {told["environment"][name] for name in ray_engine.THREAD_VARIABLES} == {"2"}
+    begin, end = told["interval"]
+    assert outcome.seconds >= 0.3 + (end - begin)
+
+
+def test_a_task_is_refused_before_it_begins_if_no_node_can_take_what_follows_it(bag):
+    error = bag["no room then"].error
+    assert type(error) is ClusterError
+    assert "It asks for 17 CPUs" in error.message
+    assert not (bag.folder / "early").exists()
+
+
+def test_nothing_follows_a_task_that_failed(bag):
+    assert type(bag["fails first"].error) is IndexError
+    assert not (bag.folder / "after a failure").exists()
+
+
+def test_no_more_tasks_of_two_steps_are_under_way_than_there_is_room_for(cluster, tmp_path):
+    def in_two(name: str) -> Task:
+        first, second = (
+            task(name, ray_work.takes_a_while, tmp_path / f"{name}.{step}", resources=TWO)
+            for step in (1, 2)
+        )
+        return replace(first, then=second)
+
+    tasks = [in_two(name) for name in "abcdef"]
+    outcomes = list(RayEngine(cluster.address).run(tasks, progress=no_progress))
+    assert [outcome.error for outcome in outcomes] == [None] * 6
+    times = {path.name: json.loads(path.read_text())["interval"] for path in tmp_path.iterdir()}
+    lives = [(times[f"{name}.1"][0], times[f"{name}.2"][1]) for name in "abcdef"]
+    assert all(times[f"{name}.1"][1] <= times[f"{name}.2"][0] for name in "abcdef")
+    # one node has two CPUs: room for one of each step, and one more at the first
+    assert max(sum(begin <= at <= end for begin, end in lives) for at, _ in lives) <= 3
+
+
 def test_a_worker_has_as_many_threads_as_its_task_has_cpus_and_no_gpu(bag):
     told = json.loads((bag.folder / "second").read_text())
     assert {told["environment"][name] for name in ray_engine.THREAD_VARIABLES} == {"2"}
@@ -198,19 +252,21 @@ def test_a_killed_worker_is_replaced_and_one_that_dies_each_time_is_given_up(
 ):
     monkeypatch.setattr(ray_engine, "MOST_DEATHS", 2)
     tasks = [
-        task("once", ray_work.dies_once, tmp_path),
+        task("once", ray_work.dies_once, tmp_path, "once"),
+        task("later", ray_work.succeeds, then=task("later", ray_work.dies_once, tmp_path, "later")),
         task("always", ray_work.dies_always, tmp_path),
     ]
     with caplog.at_level(logging.WARNING, logger="isodepth"):
         outcomes = RayEngine(cluster.address).run(tasks, progress=no_progress)
         errors = {outcome.task.label: outcome.error for outcome in outcomes}
-    assert errors["once"] is None
+    assert errors["once"] is errors["later"] is None
     assert type(errors["always"]) is ClusterError
     assert errors["always"].message.startswith("always: its worker died 2 times, the last time so: ")
     assert "memory_gb in [resources]" in errors["always"].hint
     assert len(list(tmp_path.glob("once.*.pid"))) == 2
+    assert len(list(tmp_path.glob("later.*.pid"))) == 2
     assert len(list(tmp_path.glob("always.*.pid"))) == 2
-    assert sum("worker lost, starting it again" in message for message in caplog.messages) == 2
+    assert sum("worker lost, starting it again" in message for message in caplog.messages) == 3
 
 
 def test_the_tasks_of_a_lost_node_end_on_others_unless_no_other_can_take_them(

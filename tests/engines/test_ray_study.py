@@ -45,7 +45,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
         n="all",
         ks=[1, 5],
         captures=["block", "final_norm"],
-        resources={"cpus": 1},
+        resources={"cpus": 1, "neighbors": {"cpus": 0.5}},  # so that each reading has two steps
     )
 
 

@@ -55,6 +55,8 @@ FIRST = {"planning": 2, "loading": 2, "checking": 2, "reading": 6, "neighbors": 
 THEN = {"matrices": 2, "writing": 2}
 N_KILLS = 20
 MOST_ATTEMPTS = 2 * N_KILLS
+MOST_MISSES = 10
+"""So often a kill may miss what it was aimed at by less than it takes to notice; then it counts as it is."""
 
 Journals = dict[str, list[list[int]]]
 
@@ -261,6 +263,7 @@ def killed(
     first = rng.permutation([phase for phase, number in FIRST.items() for _ in range(number)])
     aims = [*map(str, first), *(phase for phase, number in THEN.items() for _ in range(number))]
     kills: list[Kill] = []
+    n_misses = 0
     for _ in range(MOST_ATTEMPTS):
         if len(kills) == N_KILLS:
             break
@@ -273,7 +276,9 @@ def killed(
         wait_until(has_come, started)
         time.sleep(delay)
         status = started.kill()
-        if status == 0 or (aim == "storing" and leftovers(store) == left):
+        is_missed = aim == "storing" and leftovers(store) == left
+        n_misses += is_missed
+        if status == 0 or (is_missed and n_misses <= MOST_MISSES):
             continue  # it came to its end before, or to that of what was to be hit
         assert status == -signal.SIGKILL, out.with_suffix(".said").read_text()
         sizes = {

@@ -12,7 +12,7 @@ import pytest
 
 from isodepth import extract, nearest_neighbors
 from isodepth.activations import ExtractionOptions
-from isodepth.errors import DigestMismatchError
+from isodepth.errors import DigestMismatchError, IsodepthError, StoreError
 from isodepth.models import LoadingOptions, ModelSource, resolve_model
 from isodepth.neighbors.exact import layer_neighbors
 from isodepth.pipeline.reading_work import SPEEDS, ModelShelf, found_here, read
@@ -500,6 +500,48 @@ def test_activations_that_were_read_whole_need_no_model_after_an_interruption(
     with counting() as counted:
         read(reading, store, no_progress, True)  # with an empty shelf
         assert (counted.loads, counted.batches) == ([], [])
+    assert reading.missing(store) == ()
+
+
+# ------------------------------------------------------------------------------------- two steps
+
+
+def test_one_process_reads_and_another_finds_the_neighbors_without_the_model(
+    reading: Reading, store: Store, shelf: ModelShelf, tmp_path: Path
+) -> None:
+    both = replace(reading, options=(PLAIN, ExtractionOptions(capture="final_norm"), MEAN))
+    assert read(both, store, no_progress, True, shelf=shelf, steps=("activations",))
+    assert store.keys("neighbors") == store.keys("activations") == []
+    assert len(both.missing(store)) == 3
+    with counting() as counted:
+        assert read(both, store, no_progress, True, shelf=shelf, steps=("activations",))
+        assert read(both, Store(store.root), no_progress, True, steps=("neighbors",))
+        assert (counted.loads, counted.batches) == ([], [])
+    assert both.missing(store) == ()
+    assert not list(store.root.glob("unfinished/*"))
+    at_once = Store(tmp_path / "at once")
+    read(both, at_once, no_progress, True, shelf=shelf)
+    for options in both.options:
+        np.testing.assert_array_equal(ids_of(both, store, options), ids_of(both, at_once, options))
+
+
+def test_neighbors_of_what_is_not_in_the_store_are_refused_and_no_model_is_loaded(
+    reading: Reading, store: Store, counts: Counts
+) -> None:
+    told = "activations of tiny-gpt2 on red.txt were read by another process, and are not in this one's"
+    with pytest.raises(StoreError, match=told) as caught:
+        read(reading, store, no_progress, True, steps=("neighbors",))
+    assert "all machines must see the same store" in caught.value.hint
+    assert not caught.value.is_systemic  # others may fare better
+    assert counts.loads == []
+
+
+def test_where_a_capture_cannot_be_read_the_first_step_does_what_can_be_done(
+    reading: Reading, store: Store, shelf: ModelShelf
+) -> None:
+    odd = replace(reading, options=(PLAIN, ExtractionOptions(max_tokens=10**6, chat=True)))
+    with pytest.raises(IsodepthError, match="chat"):
+        read(odd, store, no_progress, True, shelf=shelf, steps=("activations",))
     assert reading.missing(store) == ()
 
 

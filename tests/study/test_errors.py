@@ -373,7 +373,8 @@ def lines_of(error: StudyError) -> list[str]:
             '[resources.models."gemma-2b"]\ngpus = 1\n'
             "[resources.models.gemma-3-270m]\ngpu = 1\ncpus = inf\n"
             "[resources.gemma-3-270m]\ngpus = 1\n"
-            "[resources.models.llama-3.1-70b]\ngpus = 2\n",
+            "[resources.models.llama-3.1-70b]\ngpus = 2\n"
+            "[resources.neighbors]\ngpus = 1\ncpus = -2\n",
             [
                 "resources.cpus = -1: expected a number, at least 0",
                 "resources.gpus = 1.5: expected a number, at least 0, and a whole one above 1",
@@ -393,6 +394,9 @@ def lines_of(error: StudyError) -> list[str]:
                 '[resources.models."llama-3.1-70b"]',
                 "resources.gemma-3-270m = { gpus = 1 }: there is no such key in [resources]; what one model "
                 'needs stands under [resources.models."gemma-3-270m"]',
+                "resources.neighbors.gpus = 1: there is no such key in [resources.neighbors]; it belongs in "
+                "[resources]",
+                "resources.neighbors.cpus = -2: expected a number, at least 0",
             ],
         ),
     ],

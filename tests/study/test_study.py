@@ -42,6 +42,21 @@ def test_two_keys_are_enough(loaded: Loaded) -> None:
     assert study.resources_of("gemma-3-270m") == Resources(cpus=1, gpus=0, memory_gb=None)
 
 
+def test_neighbors_take_what_a_reading_takes_but_its_gpu_unless_it_is_said(loaded: Loaded) -> None:
+    two_keys = 'models = ["gemma-3-270m", "gemma-2b"]\ntexts = "wikipedia"\n'
+    study = loaded(
+        two_keys + "[resources]\ncpus = 3\ngpus = 1\nmemory_gb = 9\n"
+        '[resources.models."gemma-2b"]\ncpus = 5\ngpus = 2'
+    )
+    assert study.neighbors_resources is None
+    found = [study.resources_for_neighbors(model) for model in study.models]
+    assert found == [Resources(cpus=3, memory_gb=9), Resources(cpus=5, memory_gb=9)]
+    assert "neighbors" not in study.as_dict()["resources"]
+    study = loaded(two_keys + "[resources]\ngpus = 1\n[resources.neighbors]\nmemory_gb = 64")
+    assert study.resources_for_neighbors("gemma-2b") == Resources(cpus=1, memory_gb=64)
+    assert study.as_dict()["resources"]["neighbors"] == {"cpus": 1.0, "memory_gb": 64.0}
+
+
 def test_one_thing_alone_is_a_list_of_one(loaded: Loaded) -> None:
     alone = loaded(
         'models = "offline"\nalso_as_chat = "offline"\ntexts = { texts = "news" }\ncaptures = "mlp"\n'
@@ -91,6 +106,8 @@ def test_every_key_reaches_the_study(loaded: Loaded) -> None:
         gpus = 0.5
         [resources.models."qwen2.5-coder-0.5b-instruct"]
         memory_gb = 16.5
+        [resources.neighbors]
+        cpus = 12
     """)
     assert study.name == "mine"
     assert study.models == (*MODEL_GROUPS["offline"], "owner/name@main", "gemma-2b(dtype=bfloat16)")
@@ -121,6 +138,8 @@ def test_every_key_reaches_the_study(loaded: Loaded) -> None:
     assert study.resources_of("owner/name@main") == Resources(cpus=2, gpus=0.5, memory_gb=8)
     assert study.resources_of("qwen2.5-coder-0.5b-instruct") == Resources(cpus=2, memory_gb=16.5)
     assert study.resources_of("gemma-3-270m") == study.resources
+    assert study.neighbors_resources == Resources(cpus=12, gpus=0, memory_gb=8)
+    assert study.resources_for_neighbors("owner/name@main") == study.neighbors_resources
     wanted = study.extraction_options(True)
     assert [(one.capture, one.pooling) for one in wanted] == [
         (capture, pooling) for capture in ("final_norm", "block") for pooling in ("mean", "first", -2)

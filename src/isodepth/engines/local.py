@@ -42,7 +42,7 @@ def _outcome(task: Task, progress: Progress, *, wait: bool) -> Outcome | None:
 
     started = time.monotonic()
     try:
-        if not task.work(told, wait):
+        if not all(step.work(told, wait) for step in task.steps):
             return None
     except Exception as error:  # noqa: BLE001 - a task's failure is told, and the others go on
         seconds = time.monotonic() - started

@@ -21,7 +21,7 @@ import logging
 import os
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from isodepth import __version__
@@ -128,18 +128,27 @@ class RayEngine:
 
 @dataclass(slots=True, kw_only=True)
 class _Call:
-    """A task on its way: waiting for a worker, or in one."""
+    """A step of a task on its way: waiting for a worker, or in one."""
 
     task: Task
+    step: Task
     wait: bool
     number: int
+    seconds: float = 0.0  # that the steps before it took
+    warnings: tuple[Warning, ...] = ()  # of the steps before it
     n_deaths: int = 0
     started: float = field(default_factory=time.monotonic)
     without_node_since: float | None = None
 
     def given_up(self, error: ClusterError) -> Outcome:
         """Return the outcome of a call that no worker could end."""
-        return Outcome(task=self.task, error=error, seconds=time.monotonic() - self.started)
+        seconds = self.seconds + time.monotonic() - self.started
+        return Outcome(task=self.task, error=error, seconds=seconds, warnings=self.warnings)
+
+    def outcome(self, end: Ended) -> Outcome:
+        """Return the outcome of a task that ended with this call."""
+        seconds, warnings = self.seconds + end.seconds, self.warnings + end.warnings
+        return Outcome(task=self.task, error=end.error, seconds=seconds, warnings=warnings)
 
 
 class _Run:
@@ -153,7 +162,7 @@ class _Run:
         self._progress = progress
         self._numbers = itertools.count()
         self._calls: dict[Any, _Call] = {}  # by Ray's reference to what the call will return
-        self._busy: list[Task] = []
+        self._busy: list[_Call] = []
         # a worker that ends with its task gives memory and GPU back, and the next one reads its own
         # number of threads; lost calls are started again here, where they are counted and logged
         self._ended = ray.remote(max_calls=1, max_retries=0)(ended)
@@ -169,20 +178,22 @@ class _Run:
 
     def outcomes(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
         """Yield what became of each task: in two rounds without waiting for other runs, then with."""
-        for wait in itertools.chain((False, False), itertools.repeat(True)):
-            for task in tasks:
-                call = _Call(task=task, wait=wait, number=next(self._numbers))
-                if self._cluster.has_node_for(task):
-                    self._send(call)
-                else:
-                    yield call.given_up(self._cluster.refusal(task))
-            while self._calls:
+        calls = [_Call(task=task, step=task, wait=False, number=next(self._numbers)) for task in tasks]
+        for wait in itertools.chain((False,), itertools.repeat(True)):
+            held_back = calls
+            while held_back or self._calls:
+                held_back = yield from self._begun(held_back)
+                if not self._calls:
+                    continue  # none of them has a node
                 yield from self._ended_calls()
                 self._relay()
                 yield from self._calls_without_node()
             if not self._busy:
                 return
-            tasks, self._busy = self._busy, []
+            calls = [
+                replace(busy, wait=wait, number=next(self._numbers), n_deaths=0) for busy in self._busy
+            ]
+            self._busy = []
 
     def stop(self) -> None:
         """Stop what still runs, and what this run keeps in the cluster."""
@@ -195,10 +206,36 @@ class _Run:
                 self._ray.wait(list(self._calls), num_returns=len(self._calls), timeout=STOP_SECONDS)
             self._ray.kill(self._board)
 
+    def _begun(self, calls: Sequence[_Call]) -> Generator[Outcome, None, list[_Call]]:
+        """Begin calls, yield outcomes of those that no node can take, return those that are too early.
+
+        What one step leaves in the store for the next is large. So of the tasks that have two, no more
+        are under way than the cluster has room for, and as many at the first step again, so that no
+        GPU waits for a task.
+        """
+        too_early: list[_Call] = []
+        n_under_way = sum(call.task.then is not None for call in self._calls.values())
+        for call in calls:
+            then = call.task.then
+            if then is not None:
+                most = 2 * self._cluster.room_for(call.task) + self._cluster.room_for(then)
+                if n_under_way >= max(most, 1):
+                    too_early.append(call)
+                    continue
+            lacking = next(
+                (one for one in call.task.steps if not self._cluster.has_node_for(one)), None
+            )
+            if lacking is None:
+                self._send(call)
+                n_under_way += then is not None
+            else:
+                yield call.given_up(self._cluster.refusal(lacking))
+        return too_early
+
     def _send(self, call: _Call) -> None:
-        resources = call.task.resources
+        resources = call.step.resources
         order = Order(
-            work=self._ray.cloudpickle.dumps(call.task.work),
+            work=self._ray.cloudpickle.dumps(call.step.work),
             wait=call.wait,
             passed_on={name: os.environ[name] for name in PASSED_ON if name in os.environ},
             version=__version__,
@@ -229,17 +266,31 @@ class _Run:
                 else:
                     yield call.given_up(_died_each_time(call.task, error))
             else:
-                yield from self._ended_call(call.task, end)
+                yield from self._ended_call(call, end)
 
-    def _ended_call(self, task: Task, end: Ended) -> Iterator[Outcome]:
+    def _ended_call(self, call: _Call, end: Ended) -> Iterator[Outcome]:
         for label, report in end.reports.items():
-            self._progress(f"{task.label}: {label}", *report)
+            self._progress(f"{call.task.label}: {label}", *report)
+        outcome = call.outcome(end)
+        then = call.step.then
         if end.error is not None:
-            _log.error("%s failed on %s\n%s", task.label, end.host, end.trace)
+            _log.error("%s failed on %s\n%s", call.task.label, end.host, end.trace)
         elif not end.is_done:
-            self._busy.append(task)
+            self._busy.append(call)
             return
-        yield Outcome(task=task, error=end.error, seconds=end.seconds, warnings=end.warnings)
+        elif then is not None:
+            self._send(
+                _Call(
+                    task=call.task,
+                    step=then,
+                    wait=call.wait,
+                    number=next(self._numbers),
+                    seconds=outcome.seconds,
+                    warnings=outcome.warnings,
+                )
+            )
+            return
+        yield outcome
 
     def _start_again(self, call: _Call, error: Exception) -> None:
         call.n_deaths += 1
@@ -271,14 +322,14 @@ class _Run:
             return
         self._looked, self._cluster.nodes = now, nodes
         for reference, call in list(self._calls.items()):
-            if self._cluster.has_node_for(call.task):
+            if self._cluster.has_node_for(call.step):
                 call.without_node_since = None
             elif call.without_node_since is None:
                 call.without_node_since = now
             elif now - call.without_node_since > MISSING_NODE_SECONDS:
                 self._ray.cancel(reference, force=True)
                 del self._calls[reference]
-                yield call.given_up(self._cluster.refusal(call.task))
+                yield call.given_up(self._cluster.refusal(call.step))
 
 
 class _Question:

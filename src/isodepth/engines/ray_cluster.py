@@ -7,6 +7,7 @@ here before, and told.
 
 import contextlib
 import logging
+import math
 import os
 import socket
 import time
@@ -128,9 +129,14 @@ class Cluster:
 
     def has_node_for(self, task: Task) -> bool:
         """Return whether a node is large enough for a task, free or not."""
-        asked = _amounts(task.resources)
-        return any(
-            all(node.get(name, 0.0) >= amount for name, amount in asked.items()) for node in self.nodes
+        return self.room_for(task) >= 1
+
+    def room_for(self, task: Task) -> float:
+        """Return how many such tasks the nodes could run at once; infinity if it asks for nothing."""
+        asked = {name: amount for name, amount in _amounts(task.resources).items() if amount > 0}
+        return sum(
+            min((node.get(name, 0.0) // amount for name, amount in asked.items()), default=math.inf)
+            for node in self.nodes
         )
 
     def refusal(self, task: Task) -> ClusterError:

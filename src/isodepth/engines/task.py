@@ -27,16 +27,25 @@ class Task:
         to another machine.
     resources : Resources
         What the piece takes of a machine: CPUs, GPUs, memory.
+    then : Task or None
+        What follows once the work is done, to end the piece: it takes other resources, and may run on
+        another machine. Its label is the same, and nothing follows it.
     """
 
     label: str
     work: Callable[[Progress, bool], bool]
     resources: Resources
+    then: "Task | None" = None
+
+    @property
+    def steps(self) -> tuple["Task", ...]:
+        """The task, and what follows it."""
+        return (self,) if self.then is None else (self, self.then)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How a task ended.
+    """How a task ended, with what follows it.
 
     Parameters
     ----------
@@ -46,7 +55,7 @@ class Outcome:
         What stopped it; None where it is done. It has no traceback: the frames would keep what the work
         held, a model for example, as long as the outcome is kept.
     seconds : float
-        How long the work took.
+        How long the work of its steps took.
     trace : str
         Where it stopped, as text, of errors that were raised in this process.
     warnings : tuple of Warning
@@ -64,8 +73,9 @@ class Outcome:
 class Engine(Protocol):
     """Works off tasks.
 
-    A task that raises an `Exception` has an `Outcome` with that error, and the others go on. A task
-    whose work returns False is tried again after the others, at last with ``wait=True``.
+    A task that raises an `Exception` has an `Outcome` with that error; what would follow it is left
+    out, and the others go on. A task whose work returns False is tried again after the others, at last
+    with ``wait=True``.
     `KeyboardInterrupt` passes through.
 
     Attributes

@@ -9,14 +9,14 @@ neighbors of two captures.
 
 import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from isodepth.activations import Activations, ExtractionOptions
-from isodepth.errors import DigestMismatchError, IsodepthError
+from isodepth.errors import DigestMismatchError, IsodepthError, StoreError
 from isodepth.inspection import with_probe_neighbors
 from isodepth.models import Model, ModelSource, resolve_model
 from isodepth.neighbors import Neighbors, nearest_neighbors
@@ -34,6 +34,8 @@ SPEEDS = "speeds"
 """The stage of the store that holds how fast models were read."""
 OF_BLOCKS = ("block", "final_norm")
 """Captures that differ in the last layer only, so that neighbors of the others are found once."""
+STEPS = ("activations", "neighbors")
+"""Of what a reading is made: the first needs the model, the second what the first left."""
 LEAST_SHARE = 0.1
 """Less of the texts, as the rest of an interrupted reading, does not replace a record of its speed."""
 
@@ -62,8 +64,9 @@ def read(
     wait: bool,
     *,
     shelf: ModelShelf | None = None,
+    steps: Collection[str] = STEPS,
 ) -> bool:
-    """Compute and store what a reading lacks; return whether it is complete now.
+    """Compute and store what a reading lacks; return False where another run is at the same work.
 
     Parameters
     ----------
@@ -77,9 +80,14 @@ def read(
         Whether to wait where another run is at the same work; else False is returned.
     shelf : ModelShelf, optional
         Where loaded models are kept from one reading to the next.
+    steps : collection of str
+        Which of `STEPS`: the first leaves its activations in the store, to which another process comes
+        for the second. Where some captures cannot be read, the first does both.
 
     Raises
     ------
+    StoreError
+        If only neighbors are to be found, and the store lacks the activations.
     IsodepthError
         Its subtypes are those of `load_model`, `extract` and `nearest_neighbors`.
     """
@@ -95,16 +103,22 @@ def read(
                 return False
         missing = reading.missing(store)
         if missing:
-            _complete(replace(reading, options=missing), store, progress, shelf or ModelShelf())
+            wanted = replace(reading, options=missing)
+            _complete(wanted, store, progress, shelf or ModelShelf(), steps)
     return True
 
 
-def _complete(reading: Reading, store: Store, progress: Progress, shelf: ModelShelf) -> None:
-    """Compute and store everything that is missing of a reading."""
+def _complete(
+    reading: Reading, store: Store, progress: Progress, shelf: ModelShelf, steps: Collection[str]
+) -> None:
+    """Compute and store everything that is missing of a reading, or one of its steps."""
     keys = {options: reading.activations_key(options) for options in reading.options}
     stored = {options: store.read("activations", key) for options, key in keys.items()}
     unread = [options for options, artifact in stored.items() if artifact is None]
-    arrays, refusal = _read_activations(reading, unread, store, progress, shelf)
+    reader = shelf if "activations" in steps else None
+    arrays, refusal = _read_activations(reading, unread, store, progress, reader)
+    if "neighbors" not in steps and refusal is None:
+        return
     alike: dict[str | int, tuple[np.ndarray, Neighbors]] = {}
     for options, artifact in stored.items():
         array = arrays.get(options)
@@ -184,11 +198,12 @@ def _read_activations(
     unread: Sequence[ExtractionOptions],
     store: Store,
     progress: Progress,
-    shelf: ModelShelf,
+    shelf: ModelShelf | None,
 ) -> tuple[dict[ExtractionOptions, ResumableArray], IsodepthError | None]:
     """Return the complete activations for each of the options, and why some cannot be read.
 
-    Unfinished arrays go on. How fast they were read is kept, for plans of later runs.
+    Unfinished arrays go on. How fast they were read is kept, for plans of later runs. Without a shelf
+    for the model they must all be complete.
     """
     found = {one: store.unfinished("activations", reading.activations_key(one)) for one in unread}
     complete = {
@@ -197,6 +212,12 @@ def _read_activations(
     rest = [one for one in unread if one not in complete]
     if not rest:
         return complete, None
+    if shelf is None:
+        raise StoreError(
+            f"the activations of {reading.source.name} on {reading.texts.name} were read by another "
+            "process, and are not in this one's store",
+            hint="all machines must see the same store, a shared folder; run again to go on.",
+        )
     source = found_here(reading)
     model = shelf.model(source, progress=progress)
     progress(f"checking {source.name} on some of the texts", 0, 1, "steps")

@@ -26,7 +26,7 @@ from isodepth.pipeline.matrices import STAGE as MATRICES
 from isodepth.pipeline.matrices import Reader, Selection, relate, stored_matrices
 from isodepth.pipeline.plan import plan_study
 from isodepth.pipeline.planned import Missing, PlannedReading, PlannedSet, StudyPlan
-from isodepth.pipeline.reading_work import ModelShelf, read
+from isodepth.pipeline.reading_work import STEPS, ModelShelf, read
 from isodepth.pipeline.readings import Reading, StoredNames
 from isodepth.pipeline.written_results import write_results
 from isodepth.progress import Progress, no_progress
@@ -139,7 +139,8 @@ def _run_plan(
                 del outcome  # nothing of one task is kept while the next one runs
 
     shelf = ModelShelf() if on.shares_process else None
-    readings = [_reading_task(planned, kept, shelf) for planned in _incomplete(plan, kept, progress)]
+    incomplete = _incomplete(plan, kept, progress)
+    readings = [_reading_task(planned, plan.study, kept, shelf) for planned in incomplete]
     run("readings", readings, len(plan.readings))
     del readings, shelf  # both hold the last model
     damaged = _damaged_imports(plan, kept)
@@ -204,11 +205,23 @@ def _incomplete(plan: StudyPlan, store: Store, progress: Progress) -> list[Plann
     return [one for one in plan.readings if one.state != "done" or one.label in damaged]
 
 
-def _reading_task(planned: PlannedReading, store: Store, shelf: ModelShelf | None) -> Task:
-    work = functools.partial(read, planned.reading, store)
+def _reading_task(
+    planned: PlannedReading, study: Study, store: Store, shelf: ModelShelf | None
+) -> Task:
+    """Return the task of a reading: on a cluster two steps, where neighbors need other resources.
+
+    A store at a URL keeps on the node what is not finished, so that there the same task does both.
+    """
+    reading, label = planned.reading, planned.label
+    work = functools.partial(read, reading, store)
     if shelf is not None:
-        work = functools.partial(work, shelf=shelf)
-    return Task(label=planned.label, work=work, resources=planned.resources)
+        return Task(label=label, work=functools.partial(work, shelf=shelf), resources=planned.resources)
+    finding = study.resources_for_neighbors(reading.written or "")
+    if finding == planned.resources or isinstance(store, RemoteStore):
+        return Task(label=label, work=work, resources=planned.resources)
+    first, second = (functools.partial(work, steps=(step,)) for step in STEPS)
+    then = Task(label=label, work=second, resources=finding)
+    return Task(label=label, work=first, resources=planned.resources, then=then)
 
 
 def _damaged_imports(plan: StudyPlan, store: Store) -> dict[str, Missing]:

@@ -14,7 +14,7 @@ from isodepth.notation import imported_name, refuse_imported
 from isodepth.sources import is_hub_id
 from isodepth.study.names import as_argument, is_relative, known_name, no_such, path_named
 from isodepth.study.problems import Place, Problems
-from isodepth.study.schema import StudyTable, TaskTable
+from isodepth.study.schema import NeighborsTaskTable, StudyTable, TaskTable
 from isodepth.study.study import Resources
 
 LOADING_CHOICES: dict[str, tuple[str, ...]] = {
@@ -136,7 +136,7 @@ def model_resources(
     return found
 
 
-def task_resources(table: TaskTable, default: Resources) -> Resources:
+def task_resources(table: TaskTable | NeighborsTaskTable, default: Resources) -> Resources:
     """Return what a table asks for, and the default where it says nothing."""
     said = table.model_dump(include={"cpus", "gpus", "memory_gb"}, exclude_none=True)
     return Resources(**(asdict(default) | said))

@@ -54,6 +54,7 @@ EXPECTED = {
     "resources": "expected a table: a line [resources], its keys below",
     "resources.models": 'expected tables: a line [resources.models."MODEL"], its keys below',
     "resources.models[]": 'expected a table: a line [resources.models."MODEL"], its keys below',
+    "resources.neighbors": "expected a table: a line [resources.neighbors], its keys below",
     "cpus": "expected a number, at least 0",
     "gpus": "expected a number, at least 0, and a whole one above 1",
     "memory_gb": "expected a number above 0",
@@ -156,10 +157,18 @@ class TaskTable(Table):
     memory_gb: Memory | None = None
 
 
+class NeighborsTaskTable(Table):
+    """What a task asks of a cluster that finds neighbors, which takes no GPU."""
+
+    cpus: Amount | None = None
+    memory_gb: Memory | None = None
+
+
 class ResourcesTable(TaskTable):
     """The same for all models, and for some of them."""
 
     models: dict[str, TaskTable] = {}
+    neighbors: NeighborsTaskTable | None = None
 
 
 class StudyTable(Table):
@@ -190,6 +199,7 @@ TABLES: dict[str, type[Table]] = {
     "loading": LoadingTable,
     "resources": ResourcesTable,
     "resources.models[]": TaskTable,
+    "resources.neighbors": NeighborsTaskTable,
 }
 """The tables by key; the study itself is the one without."""
 
@@ -200,5 +210,6 @@ TITLES = {
     "loading": "[loading]",
     "resources": "[resources]",
     "resources.models[]": '[resources.models."MODEL"]',
+    "resources.neighbors": "[resources.neighbors]",
 }
 """How the tables are called in errors."""

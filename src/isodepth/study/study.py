@@ -174,6 +174,9 @@ class Study:
         What a task asks of a cluster.
     model_resources : mapping from str to Resources
         The same, for models that need something else.
+    neighbors_resources : Resources, optional
+        What finding the neighbors of a reading asks of a cluster, for all models; no GPU. Where it is
+        left out, what the reading asks for but the GPU.
     written : mapping from str to str
         What was written for models that stand for a path on this machine.
     """
@@ -196,6 +199,7 @@ class Study:
     loading: LoadingOptions = field(default_factory=LoadingOptions)
     resources: Resources = field(default_factory=Resources)
     model_resources: Mapping[str, Resources] = field(default_factory=dict, hash=False)
+    neighbors_resources: Resources | None = None
     written: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @classmethod
@@ -241,6 +245,10 @@ class Study:
         """Return what a task that loads this model asks of a cluster."""
         return self.model_resources.get(model, self.resources)
 
+    def resources_for_neighbors(self, model: str) -> Resources:
+        """Return what a task that finds the neighbors of what this model read asks of a cluster."""
+        return self.neighbors_resources or replace(self.resources_of(model), gpus=0.0)
+
     def as_dict(self) -> dict[str, Any]:
         """Return the study as JSON values, with every key and every default: `of` takes it back.
 
@@ -268,9 +276,17 @@ class Study:
                         self.shown(model): resources.as_dict()
                         for model, resources in self.model_resources.items()
                     },
+                    **self._neighbors_table(),
                 },
             }
         )
+
+    def _neighbors_table(self) -> dict[str, dict[str, float]]:
+        if self.neighbors_resources is None:
+            return {}
+        asked = self.neighbors_resources.as_dict()
+        del asked["gpus"]  # it has no such key
+        return {"neighbors": asked}
 
     def shown(self, model: str) -> str:
         """Return a model as the study's author wrote it."""

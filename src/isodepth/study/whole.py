@@ -1,6 +1,7 @@
 """Do the parts of a study fit together? Then it is a `Study`."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -72,8 +73,15 @@ def study_from(
         loading=loading,
         resources=resources,
         model_resources=model_resources(table, models, resources, problems),
+        neighbors_resources=_for_neighbors(table, resources),
         written=models.written,
     )
+
+
+def _for_neighbors(table: StudyTable, default: Resources) -> Resources | None:
+    """Return what tasks that find neighbors ask for, None where it is not said."""
+    asked = table.resources.neighbors
+    return None if asked is None else task_resources(asked, replace(default, gpus=0.0))
 
 
 def _loading(table: StudyTable, problems: Problems) -> LoadingOptions:
