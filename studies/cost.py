@@ -5,8 +5,9 @@
 Three plans: the paper's whole study (24 models, eight text sets, tuned models also as chat) on one H100
 and on eight, and 1,000 models on 100,000 texts on a cluster. Reading is arithmetic (two operations a
 weight and token) at a share of a GPU's rate that is assumed; finding neighbors and comparing are scaled
-from the largest sizes that `benchmarks.growth` measured on two CPU cores, in step with the work. On a
-cluster neighbors are found by tasks without a GPU, beside the reading. Prints Markdown tables.
+from the largest sizes that `benchmarks.growth` measured on two CPU cores, in step with the work.
+Without Ray the GPU waits while neighbors are found. With Ray tasks without a GPU find them beside the
+reading, and each text set's task loads its model anew. Prints Markdown tables.
 """
 
 import argparse
@@ -143,7 +144,7 @@ def paper_study(rates: Rates) -> str:
     texts = {name: N_PROMPTS if name == "ifeval" else N_TEXTS for name in TOKENS}
     plain = sum(texts[name] * tokens for name, tokens in TOKENS.items())
     chat = plain + CHAT_TOKENS * sum(texts.values())
-    operations = passes = moving = 0.0
+    operations = passes = passes_anew = moving = 0.0
     stored = neighbors = 0.0
     n_layers = n_larger = 0
     for name, model in PAPER_MODELS.items():
@@ -151,6 +152,7 @@ def paper_study(rates: Rates) -> str:
         ways = 2 if model.is_instruction_tuned else 1
         operations += 2e9 * ACTIVE_BILLIONS.get(name, BILLIONS[name]) * tokens
         passes += 2e9 * BILLIONS[name]
+        passes_anew += 2e9 * BILLIONS[name] * ways * len(texts)
         if 2e9 * BILLIONS[name] > CARD_BYTES:
             n_larger += 1
             moving += 2e9 * BILLIONS[name] / BUS_RATE * tokens / BATCH_TOKENS
@@ -163,10 +165,10 @@ def paper_study(rates: Rates) -> str:
     reading = operations / (rates.share * H100_BF16)
     largest = max(BILLIONS.values()) * 2e9
     pairs = N_CAPTURES * len(texts) * sum(rates.pair_seconds(n_layers, N_TEXTS, k) for k in KS)
-    loading = passes / DISK_RATE
+    loading, loading_anew = passes / DISK_RATE, passes_anew / DISK_RATE
     waiting = neighbors * 2 / CORES
-    shared = reading + loading
-    one = shared + moving
+    one = reading + loading + moving + waiting
+    shared = reading + loading_anew
     lines = [
         ("what", "how much", "how known"),
         (
@@ -186,6 +188,7 @@ def paper_study(rates: Rates) -> str:
             f"computed, at {rates.share:.0%} of 800 TFLOP/s (assumed)",
         ),
         ("loading weights at 2 GB/s", hours(loading), "computed"),
+        ("the same for each text set anew (Ray)", hours(loading_anew), "computed"),
         (
             f"moving the {n_larger} models above {CARD_BYTES / 1e9:.0f} GB to a card, for every batch",
             hours(moving),
@@ -193,19 +196,19 @@ def paper_study(rates: Rates) -> str:
         ),
         ("neighbors, two CPU cores", hours(neighbors), "scaled from measured curves"),
         (
-            f"without Ray the GPU waits for neighbors, {CORES} cores",
+            f"the GPU waits for neighbors (not with Ray), {CORES} cores",
             hours(waiting),
             "computed (assumed: shared evenly)",
         ),
         ("all pairs at four k, two captures, two cores", hours(pairs), "scaled from measured curves"),
         ("neighbors stored", f"{stored / 1e9:,.0f} GB", "computed"),
         (
-            "one H100, neighbors beside the reading (Ray)",
+            "one H100, without Ray",
             f"{hours(one)}; {rates.dollars * one / 3600:,.0f} $",
             f"computed, at {rates.dollars:g} $ a GPU hour (assumed)",
         ),
         (
-            "eight H100, nothing moved",
+            "eight H100, Ray, nothing moved",
             f"{hours(shared / 8)} if evenly shared; {rates.dollars * shared / 3600:,.0f} $",
             f"computed, at {rates.dollars:g} $ a GPU hour (assumed)",
         ),
@@ -244,8 +247,8 @@ def large_study(rates: Rates) -> str:
             f"computed: of {at_once:.0f} models, at most {most_at_once}; tasks of {TASK_CORES} cores",
         ),
         (
-            "activations written, and read again",
-            f"{n_models * activations / 1e12:,.0f} TB",
+            "activations written; read twice, to check and to use them",
+            f"{n_models * activations / 1e12:,.0f} TB; {2 * n_models * activations / 1e12:,.0f} TB",
             "computed",
         ),
         ("weights moved", f"{2 * billions * n_models / 1e3:,.0f} TB", "computed"),

@@ -289,6 +289,15 @@ def test_status_of_a_run_that_was_stopped_and_of_one_that_goes_on(
     (planned, *_) = plan_study(load_study("study.toml"), Store()).readings
     assert re.search(rf"^tiny-gpt2 +{100 * planned.share_done:.0f} %  +to do$", output, re.MULTILINE)
     assert f"tiny-gpt2 on red.txt: {planned.so_far.n_done} of 31 texts, no run is at it" in output
+
+    def stop_later(label: str, done: int, total: int, unit: str) -> None:
+        if "finding neighbors" in label:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_study("study.toml", here / "out", progress=stop_later)
+    _, output, _ = run("status", "study.toml")
+    assert "tiny-gpt2 on red.txt: 31 of 31 texts, their neighbors are to be found\n" in output
     run("run", "study.toml")
     assert "4 in the store, 0 to do" in run("status", "study.toml")[1]
 

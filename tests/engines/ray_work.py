@@ -84,6 +84,11 @@ def is_busy_unless_waiting(folder: Path, progress, wait):
     return wait
 
 
+def leaves_a_mark(folder: Path, progress, wait):
+    (folder / f"{len(list(folder.glob('*.mark')))}.mark").touch()
+    return True
+
+
 def dies_once(folder: Path, name: str, progress, wait):
     if started(folder, name) == 0:
         os.kill(os.getpid(), signal.SIGKILL)

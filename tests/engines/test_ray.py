@@ -1,4 +1,5 @@
 import importlib.util
+import itertools
 import json
 import logging
 import os
@@ -79,6 +80,10 @@ class Bag:
         self.folder = folder
         meeting = (folder / "left", folder / "right")
 
+        again = folder / "again"
+        again.mkdir()
+        busy = ray_work.is_busy_unless_waiting, again
+
         def then(name: str):
             return ray_work.tells_its_environment, folder / name
 
@@ -91,6 +96,7 @@ class Bag:
             task("first", ray_work.takes_a_while, folder / "first", resources=TWO),
             task("second", ray_work.tells_its_environment, folder / "second", resources=TWO),
             task("busy", ray_work.is_busy_unless_waiting, folder),
+            task("busy then", ray_work.leaves_a_mark, again, then=task("busy then", *busy)),
             task("GPUs", ray_work.succeeds, resources=Resources(cpus=1.0, gpus=2.0)),
             task("CPUs", ray_work.succeeds, resources=Resources(cpus=3.0, memory_gb=0.5)),
             task("memory", ray_work.succeeds, resources=Resources(cpus=1.0, memory_gb=512.0)),
@@ -156,7 +162,15 @@ def test_a_busy_task_is_tried_twice_and_then_waited_for(bag):
     assert bag["busy"].error is None
     tried = sorted(path.name for path in bag.folder.glob("*.tried"))
     assert tried == ["0.False.tried", "1.False.tried", "2.True.tried"]
-    assert bag.outcomes[-1].task.label == "busy"  # after all others
+    assert {one.task.label for one in bag.outcomes[-2:]} == {"busy", "busy then"}  # after all others
+
+
+def test_a_task_whose_second_step_is_busy_is_tried_again_from_its_first(bag):
+    assert bag["busy then"].error is None
+    tried = sorted(path.name for path in (bag.folder / "again").iterdir())
+    assert tried == [
+        "0.False.tried", "0.mark", "1.False.tried", "1.mark", "2.True.tried", "2.mark"
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -217,6 +231,37 @@ def test_no_more_tasks_of_two_steps_are_under_way_than_there_is_room_for(cluster
     assert all(times[f"{name}.1"][1] <= times[f"{name}.2"][0] for name in "abcdef")
     # one node has two CPUs: room for one of each step, and one more at the first
     assert max(sum(begin <= at <= end for begin, end in lives) for at, _ in lives) <= 3
+
+
+def test_tasks_of_two_steps_begin_in_their_order_also_while_their_nodes_are_gone(monkeypatch):
+    room = {1.0: 2.0, 8.0: 1.0}
+    sent = []
+
+    class Cluster:
+        def room_for(self, one):
+            return room.get(one.resources.cpus, 0.0)
+
+    run = object.__new__(ray_engine._Run)
+    run._cluster, run._calls, run._numbers = Cluster(), {}, itertools.count()
+    monkeypatch.setattr(ray_engine._Run, "_send", lambda self, call: sent.append(call.task.label))
+
+    def call(name, cpus=1.0, then=HALF):
+        second = None if then is None else task(name, ray_work.succeeds, resources=then)
+        first = task(name, ray_work.succeeds, resources=Resources(cpus=cpus), then=second)
+        return run._call(first, wait=False)
+
+    calls = [call("a"), call("b"), call("large", cpus=8.0), call("c"), call("one step", then=None)]
+    assert [one.task.label for one in run._begin(calls)] == [
+        "large",
+        "c",
+    ]  # room for 2 x 1 of the large
+    assert sent == ["a", "b", "one step"]
+    run._calls = {"a": calls[0]}
+    assert [one.task.label for one in run._begin(calls[2:4])] == []
+    room.clear()
+    run._calls, sent[:] = {}, []
+    assert [one.task.label for one in run._begin(calls[:2])] == ["b"]  # it waits for a node
+    assert sent == ["a"]
 
 
 def test_a_worker_has_as_many_threads_as_its_task_has_cpus_and_no_gpu(bag):

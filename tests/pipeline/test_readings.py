@@ -12,10 +12,10 @@ import pytest
 
 from isodepth import extract, nearest_neighbors
 from isodepth.activations import ExtractionOptions
-from isodepth.errors import DigestMismatchError, IsodepthError, StoreError
+from isodepth.errors import DigestMismatchError, IsodepthError
 from isodepth.models import LoadingOptions, ModelSource, resolve_model
 from isodepth.neighbors.exact import layer_neighbors
-from isodepth.pipeline.reading_work import SPEEDS, ModelShelf, found_here, read
+from isodepth.pipeline.reading_work import SPEEDS, ActivationsGoneError, ModelShelf, found_here, read
 from isodepth.pipeline.readings import Reading, StoredNames
 from isodepth.progress import no_progress
 from isodepth.store import DamagedArtifactWarning, Store
@@ -528,12 +528,42 @@ def test_one_process_reads_and_another_finds_the_neighbors_without_the_model(
 def test_neighbors_of_what_is_not_in_the_store_are_refused_and_no_model_is_loaded(
     reading: Reading, store: Store, counts: Counts
 ) -> None:
-    told = "activations of tiny-gpt2 on red.txt were read by another process, and are not in this one's"
-    with pytest.raises(StoreError, match=told) as caught:
+    assert not read(
+        reading, store, no_progress, False, steps=("neighbors",)
+    )  # so that it is tried again
+    told = "activations of tiny-gpt2 on red.txt, which another process read, are not in the store"
+    with pytest.raises(ActivationsGoneError, match=told) as caught:
         read(reading, store, no_progress, True, steps=("neighbors",))
     assert "all machines must see the same store" in caught.value.hint
     assert not caught.value.is_systemic  # others may fare better
     assert counts.loads == []
+
+
+@pytest.mark.parametrize("harm", ["another run", "a damaged byte"])
+def test_what_went_between_the_steps_is_read_again(
+    harm: str, reading: Reading, store: Store, shelf: ModelShelf
+) -> None:
+    def step(name: str) -> bool:
+        return read(reading, store, no_progress, False, shelf=shelf, steps=(name,))
+
+    assert step("activations")
+    (unfinished,) = store.root.glob("unfinished/activations-*")
+    if harm == "another run":  # which wants other neighbors of the same activations
+        read(replace(reading, preprocessing="center"), store, no_progress, True)
+        assert not unfinished.exists()
+        assert not step("neighbors")
+    else:
+        path = unfinished / "arrays.safetensors"
+        data = bytearray(path.read_bytes())
+        data[-5] ^= 8
+        path.write_bytes(data)
+        with pytest.warns(DamagedArtifactWarning, match="What is not whole is computed again"):
+            assert not step("neighbors")
+        with pytest.warns(DamagedArtifactWarning, match="What is not whole is computed again"):
+            assert step("activations")
+    assert step("activations")
+    assert step("neighbors")
+    assert reading.missing(store) == ()
 
 
 def test_where_a_capture_cannot_be_read_the_first_step_does_what_can_be_done(

@@ -202,7 +202,9 @@ def status_command(study: Path, *, store: str | None, imported: bool) -> None:
         if planned.state == "running" and so_far.tokens_per_second:
             left = (1 - planned.share_done) * planned.n_tokens / so_far.tokens_per_second
             parts += [f"{so_far.tokens_per_second:,.0f} tokens/s", f"about {duration(left)} left"]
-        if planned.state == "begun":
+        if so_far.n_done == so_far.n_texts:
+            parts.append("their neighbors are to be found")
+        elif planned.state == "begun":
             parts.append("no run is at it")
         click.echo(f"{planned.label}: {', '.join(parts)}")
     for line in missing_lines([(one.what, one.reason, one.hint) for one in plan.missing]):

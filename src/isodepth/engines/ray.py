@@ -21,7 +21,7 @@ import logging
 import os
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from isodepth import __version__
@@ -162,7 +162,7 @@ class _Run:
         self._progress = progress
         self._numbers = itertools.count()
         self._calls: dict[Any, _Call] = {}  # by Ray's reference to what the call will return
-        self._busy: list[_Call] = []
+        self._busy: list[Task] = []
         # a worker that ends with its task gives memory and GPU back, and the next one reads its own
         # number of threads; lost calls are started again here, where they are counted and logged
         self._ended = ray.remote(max_calls=1, max_retries=0)(ended)
@@ -178,21 +178,23 @@ class _Run:
 
     def outcomes(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
         """Yield what became of each task: in two rounds without waiting for other runs, then with."""
-        calls = [_Call(task=task, step=task, wait=False, number=next(self._numbers)) for task in tasks]
+        calls: list[_Call] = []
+        for task in tasks:
+            call = self._call(task, wait=False)
+            lacking = [step for step in task.steps if not self._cluster.has_node_for(step)]
+            if lacking:
+                yield call.given_up(self._cluster.refusal(lacking[0]))
+            else:
+                calls.append(call)
         for wait in itertools.chain((False,), itertools.repeat(True)):
-            held_back = calls
-            while held_back or self._calls:
-                held_back = yield from self._begun(held_back)
-                if not self._calls:
-                    continue  # none of them has a node
+            while calls or self._calls:
+                calls = self._begin(calls)
                 yield from self._ended_calls()
                 self._relay()
                 yield from self._calls_without_node()
             if not self._busy:
                 return
-            calls = [
-                replace(busy, wait=wait, number=next(self._numbers), n_deaths=0) for busy in self._busy
-            ]
+            calls = [self._call(task, wait=wait) for task in self._busy]
             self._busy = []
 
     def stop(self) -> None:
@@ -206,8 +208,11 @@ class _Run:
                 self._ray.wait(list(self._calls), num_returns=len(self._calls), timeout=STOP_SECONDS)
             self._ray.kill(self._board)
 
-    def _begun(self, calls: Sequence[_Call]) -> Generator[Outcome, None, list[_Call]]:
-        """Begin calls, yield outcomes of those that no node can take, return those that are too early.
+    def _call(self, task: Task, *, wait: bool) -> _Call:
+        return _Call(task=task, step=task, wait=wait, number=next(self._numbers))
+
+    def _begin(self, calls: Sequence[_Call]) -> list[_Call]:
+        """Begin calls in their order, and return those that it is too early for.
 
         What one step leaves in the store for the next is large. So of the tasks that have two, no more
         are under way than the cluster has room for, and as many at the first step again, so that no
@@ -218,19 +223,17 @@ class _Run:
         for call in calls:
             then = call.task.then
             if then is not None:
-                most = 2 * self._cluster.room_for(call.task) + self._cluster.room_for(then)
-                if n_under_way >= max(most, 1):
+                # in their order: else a model that needs many GPUs would begin after all others
+                if too_early or n_under_way >= self._most_under_way(call.task, then):
                     too_early.append(call)
                     continue
-            lacking = next(
-                (one for one in call.task.steps if not self._cluster.has_node_for(one)), None
-            )
-            if lacking is None:
-                self._send(call)
-                n_under_way += then is not None
-            else:
-                yield call.given_up(self._cluster.refusal(lacking))
+                n_under_way += 1
+            call.started = time.monotonic()
+            self._send(call)
         return too_early
+
+    def _most_under_way(self, first: Task, second: Task) -> float:
+        return max(1.0, 2 * self._cluster.room_for(first) + self._cluster.room_for(second))
 
     def _send(self, call: _Call) -> None:
         resources = call.step.resources
@@ -276,7 +279,7 @@ class _Run:
         if end.error is not None:
             _log.error("%s failed on %s\n%s", call.task.label, end.host, end.trace)
         elif not end.is_done:
-            self._busy.append(call)
+            self._busy.append(call.task)
             return
         elif then is not None:
             self._send(

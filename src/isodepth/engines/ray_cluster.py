@@ -134,10 +134,11 @@ class Cluster:
     def room_for(self, task: Task) -> float:
         """Return how many such tasks the nodes could run at once; infinity if it asks for nothing."""
         asked = {name: amount for name, amount in _amounts(task.resources).items() if amount > 0}
-        return sum(
+        room = (
             min((node.get(name, 0.0) // amount for name, amount in asked.items()), default=math.inf)
             for node in self.nodes
         )
+        return sum(room, start=0.0)
 
     def refusal(self, task: Task) -> ClusterError:
         """Return the error that says what a task asks, and what there is."""

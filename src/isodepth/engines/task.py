@@ -29,7 +29,8 @@ class Task:
         What the piece takes of a machine: CPUs, GPUs, memory.
     then : Task or None
         What follows once the work is done, to end the piece: it takes other resources, and may run on
-        another machine. Its label is the same, and nothing follows it.
+        another machine. Its label is the same, and nothing follows it. Where its work returns False,
+        the whole task is tried again.
     """
 
     label: str
@@ -71,7 +72,7 @@ class Outcome:
 
 @runtime_checkable
 class Engine(Protocol):
-    """Works off tasks.
+    """Works off tasks, all `steps` of each.
 
     A task that raises an `Exception` has an `Outcome` with that error; what would follow it is left
     out, and the others go on. A task whose work returns False is tried again after the others, at last

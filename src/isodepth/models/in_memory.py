@@ -37,7 +37,8 @@ def as_model(module: torch.nn.Module, tokenizer: Any, *, name: str, digest: str 
         What to call it.
     digest : str, optional
         What identifies it in the store; a sha256 over configuration, weights and tokenizer where it is
-        left out. Must be given where hooks or a replaced ``forward`` change what the model computes.
+        left out (another one after a first pass of 4-bit weights on a CPU, where bitsandbytes packs
+        them). Must be given where hooks or a replaced ``forward`` change what the model computes.
 
     Raises
     ------

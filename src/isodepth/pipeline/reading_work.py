@@ -40,6 +40,10 @@ LEAST_SHARE = 0.1
 """Less of the texts, as the rest of an interrupted reading, does not replace a record of its speed."""
 
 
+class ActivationsGoneError(StoreError):
+    """The activations are not there any more, or not here, whose neighbors are to be found."""
+
+
 class ModelShelf:
     """Keeps the last model that was loaded, for the next text set that the same model reads."""
 
@@ -66,7 +70,9 @@ def read(
     shelf: ModelShelf | None = None,
     steps: Collection[str] = STEPS,
 ) -> bool:
-    """Compute and store what a reading lacks; return False where another run is at the same work.
+    """Compute and store what a reading lacks; return whether that could be done now.
+
+    It is False where another run is at the same work, or has ended it with what the step builds on.
 
     Parameters
     ----------
@@ -77,7 +83,8 @@ def read(
     progress : Progress
         Told how far the work is.
     wait : bool
-        Whether to wait where another run is at the same work; else False is returned.
+        Whether to wait where another run is at the same work, and to raise where the step has nothing
+        to build on; else False is returned.
     shelf : ModelShelf, optional
         Where loaded models are kept from one reading to the next.
     steps : collection of str
@@ -86,7 +93,7 @@ def read(
 
     Raises
     ------
-    StoreError
+    ActivationsGoneError
         If only neighbors are to be found, and the store lacks the activations.
     IsodepthError
         Its subtypes are those of `load_model`, `extract` and `nearest_neighbors`.
@@ -104,7 +111,12 @@ def read(
         missing = reading.missing(store)
         if missing:
             wanted = replace(reading, options=missing)
-            _complete(wanted, store, progress, shelf or ModelShelf(), steps)
+            try:
+                _complete(wanted, store, progress, shelf or ModelShelf(), steps)
+            except ActivationsGoneError:
+                if wait:
+                    raise
+                return False
     return True
 
 
@@ -213,9 +225,9 @@ def _read_activations(
     if not rest:
         return complete, None
     if shelf is None:
-        raise StoreError(
-            f"the activations of {reading.source.name} on {reading.texts.name} were read by another "
-            "process, and are not in this one's store",
+        raise ActivationsGoneError(
+            f"the activations of {reading.source.name} on {reading.texts.name}, which another process "
+            "read, are not in the store",
             hint="all machines must see the same store, a shared folder; run again to go on.",
         )
     source = found_here(reading)

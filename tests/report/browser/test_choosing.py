@@ -256,6 +256,24 @@ def test_on_paper_it_still_says_what_is_shown(small: Shown) -> None:
         small.page.emulate_media(media="screen")
 
 
+def test_on_paper_the_views_over_all_pairs_are_there_though_nobody_scrolled(
+    opener: Opener, small_made: Made
+) -> None:
+    page = opener(small_made, viewport={"width": 1280, "height": 300})
+    place = page.page.locator("#all")
+    assert place.get_attribute("aria-busy") == "true"
+    drawn = page.page.evaluate(
+        """() => {
+            dispatchEvent(new Event("beforeprint"));
+            return ["match-depth", "contrast", "profile", "tree"].map((id) => Boolean(document.querySelector(`#${id} svg`)));
+        }"""
+    )
+    assert drawn == [True] * 4
+    page.page.wait_for_selector("#all:not([aria-busy])", state="attached")
+    assert page.problems == []
+    page.page.context.close()
+
+
 def test_the_table_is_sorted_by_any_column_and_filtered(small: Shown) -> None:
     pairs = small.made[MARKUP].pairs
     for column, keys in (

@@ -36,9 +36,18 @@ function drawSeen(delay) {
     for (const [id, draw] of [...seen.waiting]) {
       if (!seen.visible.has(id)) continue;
       seen.waiting.delete(id);
-      queue = queue.then(() => draw(current)).catch(fail).then(() => { if (!seen.waiting.has(id)) byId(id).removeAttribute("aria-busy"); });
+      queue = queue.then(() => drawNow(id, draw));
     }
   }, delay);
+}
+
+async function drawNow(id, draw) {
+  try {
+    await draw(current);
+  } catch (error) {
+    fail(error);
+  }
+  if (!seen.waiting.has(id)) byId(id).removeAttribute("aria-busy");
 }
 
 function watch(ids) {
@@ -47,7 +56,13 @@ function watch(ids) {
     drawSeen(0);
   }, {rootMargin: "400px"});
   for (const id of ids) observer.observe(byId(id));
-  addEventListener("beforeprint", () => { for (const [id, draw] of seen.waiting) if (ids.includes(id)) draw(current); });
+  addEventListener("beforeprint", () => {
+    for (const [id, draw] of [...seen.waiting]) {
+      if (!ids.includes(id)) continue;
+      seen.waiting.delete(id);
+      drawNow(id, draw);
+    }
+  });
 }
 
 let waiting = null;

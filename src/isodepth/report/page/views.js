@@ -8,9 +8,10 @@ const NO_VERDICT = ["circle", "#0072b2"];
 async function drawViews(set) {
   drawMatches(set);
   drawContrast(set);
-  await drawSquare(set);
+  const square = drawSquare(set);
   drawProfile(set);
   drawTree(set);
+  await square;
 }
 
 /** Return both directions of every pair: depths, and the most similar layer of each. */
